@@ -1,0 +1,129 @@
+"""Options and parameter types that several commands share, each declared once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SCENE = click.Path(path_type=Path)
+"""A product folder, a .zip or a raster; ``scene`` says clearly when it is none of them."""
+
+FILE = click.Path(path_type=Path)
+
+
+class CommaList(click.ParamType):
+    """Words separated by commas, as a tuple of texts."""
+
+    name = "A,B,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split at commas; empty words are refused."""
+        if isinstance(value, tuple):
+            return value
+        words = tuple(word.strip() for word in str(value).split(","))
+        if not all(words):
+            self.fail(f"{value!r} has an empty name between its commas", param, ctx)
+        return words
+
+
+class Numbers(click.ParamType):
+    """``minimum`` to ``maximum`` numbers separated by commas, as a tuple of floats."""
+
+    def __init__(self, minimum: int = 1, maximum: int = 99, name: str = "X,Y,...") -> None:
+        self.minimum, self.maximum, self.name = minimum, maximum, name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Split at commas and read each as a number."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(word) for word in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers like {self.name}", param, ctx)
+        if not self.minimum <= len(numbers) <= self.maximum:
+            self.fail(f"{value!r} has {len(numbers)} numbers; {self.name} is wanted", param, ctx)
+        return numbers
+
+
+class Size(click.ParamType):
+    """A raster size written HEIGHTxWIDTH, as a tuple (height, width)."""
+
+    name = "HEIGHTxWIDTH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Read two positive integers around an x."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            height, width = (int(word) for word in str(value).lower().split("x"))
+        except ValueError:
+            self.fail(f"{value!r} is not a size like 1024x1024 (rows x columns)", param, ctx)
+        if height < 1 or width < 1:
+            self.fail(f"{value!r} has no pixel", param, ctx)
+        return height, width
+
+
+class Memory(click.ParamType):
+    """A memory size such as 2G, 512M or a number of bytes, as an integer of bytes."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a number with an optional K, M, G or T (powers of 1024)."""
+        if isinstance(value, int):
+            return value
+        text = str(value).strip().upper().removesuffix("IB").removesuffix("B")
+        factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}.get(text[-1:], 1)
+        try:
+            size = int(float(text.rstrip("KMGT")) * factor)
+        except (ValueError, OverflowError):
+            size = 0
+        if size < 1:
+            self.fail(f"{value!r} is not a memory size like 2G or 512M", param, ctx)
+        return size
+
+
+output = click.option("-o", "--output", type=FILE, required=True, help="Where the result goes.")
+overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+json_output = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON on stdout.")
+bands = click.option(
+    "--bands",
+    type=CommaList(),
+    help="Bands to use, by name or number (from 1), in this order: green,red,nir.",
+)
+scale = click.option(
+    "--scale",
+    type=Numbers(1, 2, "SCALE[,OFFSET]"),
+    help="Reflectance = SCALE x value + OFFSET; overrides what the raster says.",
+)
+bounds = click.option(
+    "--bounds",
+    type=float,
+    nargs=4,
+    metavar="LEFT BOTTOM RIGHT TOP",
+    help="Only this part of the scene, in its CRS (pixels: col, -row where it has none).",
+)
+device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
+threads = click.option("--threads", type=click.IntRange(1), help="CPU threads (default: all cores).")
+seed = click.option("--seed", type=int, default=0, show_default=True, help="Start of every random choice.")
+batch = click.option("--batch", type=click.IntRange(1), help="Patches in a batch.")
+memory = click.option("--memory", type=Memory(), default="4G", show_default=True, help="Memory to stay within.")
+
+
+def common(function: Command) -> Command:
+    """Add -v, -q and --debug, and hand the command a ``reporter`` made from them."""
+    from functools import wraps
+
+    @click.option("-v", "--verbose", is_flag=True, help="Say more about each step.")
+    @click.option("-q", "--quiet", is_flag=True, help="No progress, no notes.")
+    @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+    @wraps(function)
+    def wrapped(*args: Any, verbose: bool, quiet: bool, debug: bool, **options: Any) -> Any:
+        from rsseg.cli.progress import terminal_reporter
+
+        return function(*args, reporter=terminal_reporter(quiet, verbose), **options)
+
+    return wrapped  # type: ignore[return-value]

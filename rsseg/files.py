@@ -1,0 +1,83 @@
+"""Files that appear whole or not at all."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rsseg.errors import UsageError
+
+
+def check_output(target: Path, overwrite: bool = False) -> None:
+    """Refuse a target that exists (without ``overwrite``) or that lies below a file.
+
+    Raises: UsageError, naming the way out.
+    """
+    for parent in target.parents:
+        if parent.exists():
+            if not parent.is_dir():
+                raise UsageError(f"{parent} is a file where a folder should be; choose another output than {target}")
+            break
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists; use --overwrite to replace it, or choose another output")
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder where a file should be; name a file in it")
+
+
+@contextmanager
+def replacing(target: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a path beside ``target`` to write to; it becomes ``target`` on success and vanishes on failure.
+
+    The yielded path has the target's suffix, since drivers are chosen by it.
+    """
+    check_output(target, overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(target.parent) as folder:
+        part = folder / target.name
+        yield part
+        part.replace(target)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new hidden folder below ``parent`` (one file system, so that ``os.replace`` is atomic), removed after."""
+    folder = Path(tempfile.mkdtemp(prefix=".rsseg-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def replacing_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Like ``replacing`` for a whole folder: filled beside the target, then renamed to it.
+
+    With ``overwrite`` an existing folder is moved aside first and removed after the rename.
+    """
+    if target.is_file():
+        raise UsageError(f"{target} is a file where a folder should be; choose another output")
+    if target.exists() and any(target.iterdir()) and not overwrite:
+        raise UsageError(f"{target} exists; use --overwrite to replace it, or choose another output")
+    check_output(target / "inside", overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(target.parent) as scratch:
+        part = scratch / target.name
+        part.mkdir()
+        yield part
+        if target.exists():
+            target.replace(scratch / "replaced")
+        part.replace(target)
+
+
+def write_text(target: Path, text: str, overwrite: bool = False) -> None:
+    """Write UTF-8 text to ``target``, whole or not at all."""
+    with replacing(target, overwrite) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

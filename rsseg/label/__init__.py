@@ -1,0 +1,1 @@
+"""Model in, labels out: segmentation, consensus, metrics."""

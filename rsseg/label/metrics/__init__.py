@@ -1,0 +1,1 @@
+"""Scores of label maps from one contingency table."""

@@ -1,0 +1,1 @@
+"""Arrays in, model out. Needs torch, numpy, safetensors and pydantic only."""

@@ -1,0 +1,1 @@
+"""Methods: objects with phases that training runs without knowing them by name."""

@@ -1,0 +1,1 @@
+"""Networks, each built from a name and plain arguments that the model file records."""

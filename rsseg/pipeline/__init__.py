@@ -1,0 +1,1 @@
+"""Stages composed from the rooms, pipelines in YAML, and their cache."""

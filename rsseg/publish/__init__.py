@@ -1,0 +1,1 @@
+"""Label maps in, files for a GIS and for eyes out."""

@@ -1,0 +1,1 @@
+"""Pixels in, reflectance out: grids, sensors, radiometry, rasters. Needs no torch."""

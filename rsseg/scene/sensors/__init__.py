@@ -1,0 +1,1 @@
+"""One file a product family: recognise a product on disk and say where its bands and constants are."""
