@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rsseg.errors import UsageError
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 
 
 def check_output(target: Path, overwrite: bool = False) -> None:
@@ -37,6 +41,7 @@ def replacing(target: Path, overwrite: bool = False) -> Iterator[Path]:
     with scratch_folder(target.parent) as folder:
         part = folder / target.name
         yield part
+        part.chmod(0o666 & ~_UMASK)  # some writers make files that only their owner can read
         part.replace(target)
 
 

@@ -10,7 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TextIO
 
 import click
 
@@ -98,7 +98,14 @@ def _fail(message: str, code: int, debug: bool = False) -> int:
     return code
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Our warnings as one line; those of libraries stay silent."""
     if issubclass(category, RssegWarning):
         click.echo(f"rsseg: warning: {message}", err=True)

@@ -1,1 +1,45 @@
 """Methods: objects with phases that training runs without knowing them by name."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from rsseg.errors import UsageError
+from rsseg.learn.methods.base import Method, MethodSettings
+from rsseg.learn.methods.kmeans import Kmeans, KmeansSettings
+from rsseg.learn.methods.recal import Recal, RecalSettings
+
+METHODS: dict[str, tuple[type[MethodSettings], Any]] = {
+    "recal": (RecalSettings, Recal),
+    "kmeans": (KmeansSettings, Kmeans),
+}
+"""Name -> settings, and the method built from (settings, bands, patch size)."""
+
+
+def settings_of(method: str, **options: Any) -> MethodSettings:
+    """The checked settings of a method; options that are None take the default.
+
+    Raises: UsageError naming the method, the option and what it may be.
+    """
+    if method not in METHODS:
+        raise UsageError(f"no method is called {method!r}; choose one of {', '.join(METHODS)}")
+    given = {key: value for key, value in options.items() if value is not None}
+    try:
+        return METHODS[method][0](**given)
+    except ValidationError as problem:
+        raise UsageError(describe(problem, method)) from None
+
+
+def describe(problem: ValidationError, where: str) -> str:
+    """The first complaint of a validation as one sentence."""
+    first = problem.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{where} has no setting {key!r}; check its spelling"
+    return f"{where}: {key} = {first['input']!r} cannot be used ({first['msg'].lower()})"
+
+
+def build(method: str, settings: MethodSettings, bands: int) -> Method:
+    """The method, its network built for ``bands`` bands and the settings' patch."""
+    made: Method = METHODS[method][1](settings, bands, settings.patch)
+    return made

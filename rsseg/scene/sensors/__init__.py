@@ -1,1 +1,98 @@
 """One file a product family: recognise a product on disk and say where its bands and constants are."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from rsseg.errors import InputError, UsageError
+from rsseg.scene.radiometry import Calibration
+from rsseg.scene.sensors import landsat, resourcesat
+from rsseg.scene.sensors.container import ARCHIVES, Container
+from rsseg.scene.sensors.generic import ORTHO_KIT, open_generic
+from rsseg.scene.sensors.landsat import open_landsat
+from rsseg.scene.sensors.resourcesat import open_resourcesat
+from rsseg.scene.source import Scene
+
+DEFAULT = Calibration()
+
+
+def open_scene(
+    path: Path,
+    *,
+    bands: Sequence[str] | None = None,
+    scale: Sequence[float] | None = None,
+    calibration: Calibration = DEFAULT,
+    fill: Literal["all", "any"] | None = None,
+) -> Scene:
+    """Recognise what lies at ``path``: a product (folder, .zip, .tar or its metadata file) or a raster.
+
+    Args:
+        path: what to open; archives are read in place.
+        bands: names, sensor codes ("B3") or numbers from 1, in any order; by default all of a raster, and the
+            reflective bands on the main grid of a product.
+        scale: (scale,) or (scale, offset) that turns a raster's values to reflectance, whatever it says itself.
+        calibration: the choices for products of digital numbers.
+        fill: which pixels of a product hold no data: all bands 0, or any band 0; by default as its supplier defines it.
+
+    Raises: InputError if it is missing, damaged or of an unknown kind; UsageError for options that do not fit it.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
+    if path.is_file() and _is_raster(path):
+        return _open_raster(path, bands, scale, calibration, fill)
+    if scale is not None:
+        raise UsageError(f"{path} is a product with its own calibration; --scale is for plain rasters")
+    container, meta_name = _find_product(path)
+    opener = open_resourcesat if _is(resourcesat, meta_name) else open_landsat
+    return opener(container, meta_name, bands=bands, calibration=calibration, fill=fill)
+
+
+def _is_raster(path: Path) -> bool:
+    return not (path.suffix.lower() in ARCHIVES or _is(resourcesat, path.name) or _is(landsat, path.name))
+
+
+def _is(family: object, name: str) -> bool:
+    return bool(family.META.search(PurePosixPath(name).name))  # type: ignore[attr-defined]
+
+
+def _open_raster(
+    path: Path,
+    bands: Sequence[str] | None,
+    scale: Sequence[float] | None,
+    calibration: Calibration,
+    fill: Literal["all", "any"] | None,
+) -> Scene:
+    if ORTHO_KIT.search(path.name):
+        raise InputError(f"{path} is of an ortho-kit product (RPC), which lies on no map grid; orthorectify it first")
+    if calibration != DEFAULT:
+        raise UsageError(f"{path} is a plain raster; calibration choices need the product with its metadata")
+    if fill is not None:
+        raise UsageError(f"{path} is a plain raster, whose own nodata value or mask counts; --fill is for products")
+    return open_generic(path, scale=scale).select(bands)
+
+
+def _find_product(path: Path) -> tuple[Container, str]:
+    """The container and the one metadata file in it.
+
+    Raises: InputError if there is none, or several products.
+    """
+    if path.is_file() and path.suffix.lower() not in ARCHIVES:
+        return Container.of(path.parent), path.name
+    container = Container.of(path)
+    metas = container.matching(resourcesat.META) + _one_form(container.matching(landsat.META))
+    if not metas:
+        raise InputError(
+            f"{path} holds neither BAND_META.txt (Resourcesat) nor *_MTL.txt (Landsat); name a product or a raster"
+        )
+    if len(metas) > 1:
+        shown = ", ".join(metas[:3]) + (", ..." if len(metas) > 3 else "")
+        raise InputError(f"{path} holds {len(metas)} products ({shown}); name one of them")
+    return container, metas[0]
+
+
+def _one_form(names: list[str]) -> list[str]:
+    """One metadata file a product: the text form where there is JSON beside it."""
+    by_stem: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: (name.lower().endswith(".txt"), name)):
+        by_stem[landsat.META.sub("", name).casefold()] = name
+    return sorted(by_stem.values())

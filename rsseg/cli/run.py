@@ -1,0 +1,100 @@
+"""``rsseg run PIPELINE SCENE... -o DIR``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rsseg.cli import options
+
+
+@click.command("run")
+@click.argument("pipeline")
+@click.argument("scenes", nargs=-1, required=True, type=options.SCENE)
+@options.output
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    type=options.FILE,
+    help="Polygons or a raster of classes; one for all scenes, or one a scene in order.",
+)
+@click.option("--field", help="The reference polygons' class field.")
+@options.bands
+@options.scale
+@click.option("--classes", type=click.IntRange(2, 255), help="Clusters, of every model.")
+@click.option("--patch", type=click.IntRange(1), help="Side of a patch, of every model but k-means.")
+@click.option("--stride", type=click.IntRange(1), help="Step between patches, likewise.")
+@click.option("--epochs", type=click.IntRange(1), help="Epochs, likewise.")
+@click.option("--seed", type=int, help="Start of every random choice, of every model.")
+@options.batch
+@options.device
+@options.threads
+@options.memory
+@click.option("--dry-run", is_flag=True, help="Show what would run, and write nothing.")
+@options.json_output
+@options.common
+def command(
+    pipeline: str,
+    scenes: tuple[Path, ...],
+    output: Path,
+    references: tuple[Path, ...],
+    field: str | None,
+    batch: int | None,
+    device: str,
+    threads: int | None,
+    memory: int,
+    dry_run: bool,
+    as_json: bool,
+    reporter: Any,
+    **overrides: Any,
+) -> None:
+    """Run PIPELINE (a YAML file, or quick, recal-liss4, cross-scene) over scenes into a folder.
+
+    The same command goes on where it stopped, and does again only what changed.
+    """
+    from rsseg.pipeline.plan import Machine
+    from rsseg.pipeline.stages.run import run
+
+    result = run(
+        pipeline,
+        scenes,
+        output,
+        overrides=overrides,
+        references=references,
+        reference_field=field,
+        machine=Machine(device, threads, batch, memory),
+        dry_run=dry_run,
+        reporter=reporter,
+    )
+    if as_json:
+        click.echo(json.dumps(result.as_dict()))
+    elif dry_run:
+        for stage in result.stages:
+            click.echo(f"{stage['state']:>8}  {stage['stage']}")
+    else:
+        _summarise(result)
+
+
+def _summarise(result: Any) -> None:
+    """What was made, how good it is, and what to open."""
+    ran = [stage for stage in result.stages if stage["state"] == "ran"]
+    seconds = sum(stage["seconds"] for stage in ran)
+    click.echo(
+        f"{result.folder}: {len(ran)} stages run in {seconds:.0f} s, {len(result.stages) - len(ran)} finished before"
+    )
+    for row in result.scores:
+        scores = ", ".join(
+            f"{name} accuracy {row[name]['accuracy']:.3f} mIoU {row[name]['mean_iou']:.3f}"
+            for name in ("one-to-one", "many-to-one")
+            if name in row
+        )
+        click.echo(f"  {row['scene']} {row['model']}: {scores}")
+    titles = {"segment": "label maps (open in a GIS)", "consensus": "consensus", "picture": "pictures"}
+    for kind, title in titles.items():
+        paths = [path for path in result.outputs.get(kind, ()) if "/confidence/" not in path]
+        if paths:
+            click.echo(f"{title}:")
+            for path in paths:
+                click.echo(f"  {path}")

@@ -1,0 +1,44 @@
+"""``rsseg segment SCENE --model MODEL -o LABELS``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rsseg.cli import options
+
+
+@click.command("segment")
+@click.argument("scene", type=options.SCENE)
+@click.option("--model", type=options.FILE, required=True, help="A model that rsseg train wrote.")
+@options.output
+@click.option("--confidence", type=options.FILE, help="Also write the mean vote of each winner here.")
+@click.option("--stride", type=click.IntRange(1), help="Step between patches (default: the training's).")
+@click.option("--resolution", type=click.Choice(["pixel", "patch"]), default="pixel", show_default=True)
+@options.bands
+@options.scale
+@options.bounds
+@options.batch
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@options.device
+@options.threads
+@options.overwrite
+@options.json_output
+@options.common
+def command(scene: Path, model: Path, output: Path, as_json: bool, reporter: Any, **given: Any) -> None:
+    """Label SCENE with a trained model.
+
+    The map is a Cloud Optimized GeoTIFF (0 = no data, 1..K = clusters) with a palette, an attribute table and a QGIS
+    style beside it.
+    """
+    from rsseg.pipeline.stages.segment import segment
+
+    result = segment(scene, model, output, reporter=reporter, **given)
+    if as_json:
+        click.echo(json.dumps(result.as_dict()))
+        return
+    total = max(1, sum(result.pixels.values()))
+    shares = ", ".join(f"{value}: {count / total:.1%}" for value, count in result.pixels.items())
+    click.echo(f"{result.labels}: {total} labelled, {result.nodata} without data; {shares}")
+    click.echo(f"next: open {result.labels} in a GIS, or rsseg evaluate {result.labels} --reference POLYGONS --field F")

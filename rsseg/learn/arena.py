@@ -1,0 +1,97 @@
+"""Pixels of all scenes in one flat tensor, and patches of them by one gather.
+
+Scenes keep the integer type they came in. Pixels lie with their bands together, so a gathered batch is in
+channels-last order without a copy. Pieces of scenes (whole ones, or bands of rows) follow one another; a patch is
+found by its piece's base, its row and its column.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rsseg.learn.inputs import SceneInput
+from rsseg.learn.normalise import Normalisation, folded
+from rsseg.scene.grid import Window
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A window of a scene that lies in the arena."""
+
+    scene: SceneInput
+    window: Window
+
+
+class Arena:
+    """Pieces of scenes in memory, on one device, gathered as normalised float32 patches."""
+
+    def __init__(self, pieces: Sequence[Piece], normalisation: Normalisation, device: torch.device) -> None:
+        """Read every piece once. Invalid pixels become the band's mean, rounded to the stored type."""
+        self.pieces = tuple(pieces)
+        self.dtype = np.result_type(*(piece.scene.source.dtype for piece in pieces))
+        sizes = [piece.window.height * piece.window.width for piece in pieces]
+        bands = pieces[0].scene.source.shape[0]
+        flat = torch.empty((sum(sizes), bands), dtype=_stored_type(self.dtype), device=device)
+        bases = np.concatenate([[0], np.cumsum(sizes)])
+        for piece, first, last in zip(pieces, bases, bases[1:], strict=False):
+            flat[first:last] = torch.from_numpy(read_filled(piece, normalisation, self.dtype).reshape(-1, bands))
+        self.flat = flat
+        self.base = torch.as_tensor(bases[:-1], device=device)
+        self.height = torch.tensor([piece.window.height for piece in pieces], device=device)
+        self.width = torch.tensor([piece.window.width for piece in pieces], device=device)
+        lines = [folded(normalisation, piece.scene.scale, piece.scene.offset) for piece in pieces]
+        self.gain = torch.tensor(np.array([gain for gain, _ in lines]), dtype=torch.float32, device=device)
+        self.bias = torch.tensor(np.array([bias for _, bias in lines]), dtype=torch.float32, device=device)
+
+    def gather(self, piece: Tensor, row: Tensor, col: Tensor, size: int) -> Tensor:
+        """Patches (n, bands, size, size), float32, normalised, channels last.
+
+        ``piece``, ``row``, ``col``: (n,) int64, the first pixel of each patch in its piece.
+        """
+        step = torch.arange(size, device=self.flat.device)
+        width = self.width[piece]
+        start = self.base[piece] + row * width + col
+        index = start[:, None, None] + step[:, None] * width[:, None, None] + step
+        values = self._widened(self.flat[index.reshape(-1)]).view(len(start), size * size, -1)
+        values = torch.addcmul(self.bias[piece][:, None], values, self.gain[piece][:, None])
+        return values.view(len(start), size, size, -1).permute(0, 3, 1, 2)
+
+    def _widened(self, values: Tensor) -> Tensor:
+        """Stored values as float32; uint16 is kept in int16 bits, which every device can index."""
+        if self.dtype == np.uint16:
+            return values.to(torch.int32).bitwise_and_(0xFFFF).to(torch.float32)
+        return values.to(torch.float32)
+
+
+def read_filled(piece: Piece, normalisation: Normalisation, dtype: np.dtype) -> NDArray:
+    """Stored values (h, w, bands) of a piece, invalid pixels set to the mean, uint16 as int16 bits."""
+    values, valid = piece.scene.source.read(piece.window)
+    pixels = np.ascontiguousarray(np.moveaxis(values, 0, -1), dtype=dtype)
+    if not valid.all():
+        pixels[~valid] = stored_mean(piece.scene, normalisation, dtype)
+    return pixels.view(np.int16) if dtype == np.uint16 else pixels
+
+
+def stored_mean(scene: SceneInput, normalisation: Normalisation, dtype: np.dtype) -> NDArray:
+    """The training mean (bands,) in a scene's stored units."""
+    mean = (np.array(normalisation.mean) - np.array(scene.offset)) / np.array(scene.scale)
+    if dtype.kind in "ui":
+        limits = np.iinfo(dtype)
+        mean = np.clip(np.rint(mean), limits.min, limits.max)
+    return mean.astype(dtype)
+
+
+def stored_bytes(scenes: Sequence[SceneInput]) -> int:
+    """Bytes of a pixel with all its bands in an arena of these scenes."""
+    dtype = np.result_type(*(scene.source.dtype for scene in scenes))
+    return int(scenes[0].source.shape[0] * np.dtype(dtype).itemsize)
+
+
+def _stored_type(dtype: np.dtype) -> torch.dtype:
+    if dtype == np.uint16:
+        return torch.int16
+    return torch.from_numpy(np.empty(0, dtype)).dtype

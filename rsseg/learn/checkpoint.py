@@ -1,0 +1,89 @@
+"""The state of a training between two epochs, on disk, from which it goes on to the same weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rsseg.errors import UsageError
+from rsseg.learn.methods.base import Method, Phase
+from rsseg.learn.tensors import load_tensors, save_tensors
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass
+class Progress:
+    """Where a training stands: the run, the phase by name, the epochs it has done, and what was found so far."""
+
+    run: int = 0
+    phase: str = ""
+    epochs_done: int = 0
+    best_in_phase: float | None = None
+    epochs_since_best: int = 0
+    phase_ended: bool = False
+    best_run: int | None = None
+    best_score: float | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that holds a ``Progress``, the network, the optimiser of the current phase and the best run so far."""
+
+    path: Path
+    settings: Mapping[str, Any]
+
+    def save(self, progress: Progress, method: Method, phase: Phase, best: Tensors | None) -> None:
+        """Replace the file by the present state."""
+        optimiser, numbers = flatten_optimiser(phase.optimiser)
+        tensors = {
+            **{f"network/{name}": tensor for name, tensor in method.network.state_dict().items()},
+            **{f"optimiser/{name}": tensor for name, tensor in optimiser.items()},
+            **{f"best/{name}": tensor for name, tensor in (best or {}).items()},
+        }
+        notes = {"progress": vars(progress), "optimiser": numbers, "settings": dict(self.settings)}
+        save_tensors(self.path, tensors, notes, overwrite=True)
+
+    def load(self) -> tuple[Progress, Tensors, dict[str, Any]]:
+        """The progress, all tensors, and the optimiser's numbers.
+
+        Raises: ModelError for a damaged file, UsageError for one of other settings.
+        """
+        tensors, notes = load_tensors(self.path, "checkpoint")
+        if notes.get("settings") != dict(self.settings):
+            found, wanted = notes.get("settings") or {}, dict(self.settings)
+            other = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+            raise UsageError(
+                f"{self.path} was made with other settings ({', '.join(other)}); "
+                "repeat that command, or train anew without --resume"
+            )
+        return Progress(**notes["progress"]), tensors, notes["optimiser"]
+
+
+def part(tensors: Tensors, prefix: str) -> Tensors:
+    """The tensors below ``prefix/``, without it."""
+    return {name.removeprefix(f"{prefix}/"): t for name, t in tensors.items() if name.startswith(f"{prefix}/")}
+
+
+def flatten_optimiser(optimiser: torch.optim.Optimizer) -> tuple[Tensors, dict[str, Any]]:
+    """An optimiser's state as named tensors and plain numbers."""
+    state = optimiser.state_dict()
+    tensors: Tensors = {}
+    numbers: dict[str, Any] = {}
+    for index, values in state["state"].items():
+        for name, value in values.items():
+            (tensors if isinstance(value, Tensor) else numbers)[f"{index}/{name}"] = value
+    return tensors, {"groups": state["param_groups"], "numbers": numbers}
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Tensors, numbers: Mapping[str, Any]) -> None:
+    """Put a flattened state back; each tensor takes the layout of its file, which is that of its parameter."""
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**numbers["numbers"], **tensors}.items():
+        index, name = key.split("/", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict({"state": state, "param_groups": numbers["groups"]})

@@ -1,0 +1,147 @@
+"""What training and labelling read: arrays by windows, with the line that turns them into physical values."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg.scene.grid import PatchGrid, Window
+
+
+class PixelSource(Protocol):
+    """Pixels by windows; ``scene.source.SceneReader`` is one, ``ArraySource`` another."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(bands, height, width)."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The stored type of the values."""
+
+    def read(self, window: Window) -> tuple[NDArray, NDArray[np.bool_]]:
+        """Stored values (bands, h, w) and valid pixels (h, w) of a window."""
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """A scene that lies in memory: values (bands, H, W) and, optionally, valid pixels (H, W)."""
+
+    values: NDArray
+    valid: NDArray[np.bool_] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(bands, height, width)."""
+        bands, height, width = self.values.shape
+        return bands, height, width
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The stored type of the values."""
+        return self.values.dtype
+
+    def read(self, window: Window) -> tuple[NDArray, NDArray[np.bool_]]:
+        """A view of the values and the valid pixels of a window."""
+        rows, cols = window.slices
+        valid = np.ones((window.height, window.width), bool) if self.valid is None else self.valid[rows, cols]
+        return self.values[:, rows, cols], valid
+
+
+@dataclass(frozen=True)
+class SceneInput:
+    """A scene as training and labelling see it: physical value = ``scale`` x stored value + ``offset``, per band."""
+
+    name: str
+    source: PixelSource
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+
+    @classmethod
+    def of_array(cls, name: str, values: NDArray, valid: NDArray[np.bool_] | None = None) -> "SceneInput":
+        """An array (bands, H, W) whose values are already physical."""
+        ones = (1.0,) * values.shape[0]
+        return cls(name, ArraySource(values, valid), ones, (0.0,) * len(ones))
+
+
+@dataclass(frozen=True)
+class PatchRow:
+    """Statistics of one row of patches, in stored units.
+
+    ``count``: (across,) valid pixels; ``total`` and ``square``: (across, bands) sums of values and of their squares
+    over the valid pixels, exact int64 for integers up to 16 bit, float64 otherwise.
+    """
+
+    row: int
+    count: NDArray[np.int64]
+    total: NDArray
+    square: NDArray
+
+
+def patch_rows(source: PixelSource, patches: PatchGrid, strip_rows: int = 256) -> Iterator[PatchRow]:
+    """Stream the statistics of every patch, a row of patches at a time, reading each pixel once.
+
+    Memory grows with the width, not with the height: a strip, and the cell sums of one patch's height.
+    """
+    sums = _cell_rows(source, patches, strip_rows)
+    waiting: list[NDArray] = []
+    first = 0
+    for row, (start, end) in enumerate(_cell_ranges(patches.rows.breaks, patches.rows.starts, patches.patch)):
+        del waiting[: start - first]
+        first = start
+        while first + len(waiting) < end:
+            waiting.append(next(sums))
+        column = sum(waiting[1 : end - first], waiting[0].copy())
+        yield _patch_row(row, column, patches)
+
+
+def _cell_ranges(breaks: Sequence[int], starts: Sequence[int], patch: int) -> Iterator[tuple[int, int]]:
+    """For each patch, the half-open range of the cells it is made of."""
+    position = {edge: index for index, edge in enumerate(breaks)}
+    for start in starts:
+        yield position[start], position[start + patch]
+
+
+def _patch_row(row: int, cells: NDArray, patches: PatchGrid) -> PatchRow:
+    """Sum the cells (1 + 2 bands, cells across) of one row of patches to its patches."""
+    running = np.concatenate([np.zeros_like(cells[:, :1]), np.cumsum(cells, axis=1)], axis=1)
+    ranges = np.array(list(_cell_ranges(patches.cols.breaks, patches.cols.starts, patches.patch)))
+    sums = running[:, ranges[:, 1]] - running[:, ranges[:, 0]]
+    bands = (len(sums) - 1) // 2
+    return PatchRow(row, sums[0].astype(np.int64), sums[1 : 1 + bands].T, sums[1 + bands :].T)
+
+
+def _cell_rows(source: PixelSource, patches: PatchGrid, strip_rows: int) -> Iterator[NDArray]:
+    """For each row of cells: (1 + 2 bands, cells across) sums of valid pixels, values and squares."""
+    edges = np.array(patches.cols.breaks[:-1])
+    for strip in _strips(patches.rows.breaks, strip_rows):
+        top, height = strip[0], strip[-1] - strip[0]
+        values, valid = source.read(Window(top, 0, height, patches.cols.size))
+        planes = _planes(values, valid)
+        for start, end in pairwise(strip):
+            column = np.stack([plane[start - top : end - top].sum(axis=0, dtype=kind) for plane, kind in planes])
+            yield np.add.reduceat(column, edges, axis=1)
+
+
+def _planes(values: NDArray, valid: NDArray[np.bool_]) -> list[tuple[NDArray, type]]:
+    """Valid pixels, values and squares as planes, each with the type to sum it in."""
+    exact = values.dtype.kind in "ui" and values.dtype.itemsize <= 2
+    kind = np.int64 if exact else np.float64
+    clean = np.where(valid, values, 0)
+    wide = clean.astype(np.int32 if values.dtype.itemsize == 1 else np.int64) if exact else clean.astype(np.float64)
+    return [(valid, kind), *((band, kind) for band in clean), *((band * band, kind) for band in wide)]
+
+
+def _strips(breaks: Iterable[int], rows: int) -> Iterator[list[int]]:
+    """Cut cell borders into runs of at least ``rows`` pixels; neighbouring runs share their border."""
+    run: list[int] = []
+    for edge in breaks:
+        run.append(edge)
+        if run[-1] - run[0] >= rows:
+            yield run
+            run = [edge]
+    if len(run) > 1:
+        yield run

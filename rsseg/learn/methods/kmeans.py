@@ -1,0 +1,69 @@
+"""K-means (scikit-learn's, several starts) on pixels, patch means, patch pixels or learned features: the baseline."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from rsseg.errors import TrainingError
+from rsseg.learn.methods.base import Method, MethodSettings, cluster_shares
+from rsseg.learn.networks.heads import CentreHead
+from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
+from rsseg.learn.samples import Samples
+
+
+class KmeansSettings(MethodSettings):
+    """Settings of the k-means baseline."""
+
+    patch: int = Field(1, ge=1)
+    stride: int = Field(1, ge=1)
+    features: Literal["pixels", "mean"] = Field(
+        "pixels", description="pixels: all pixels of a patch (its spectrum at patch 1); mean: the mean of each band."
+    )
+    starts: int = Field(10, ge=1, description="scikit-learn's n_init.")
+    sample: int = Field(100_000, ge=1, description="Patches that the centres are fitted on.")
+
+
+class Kmeans(Method):
+    """Centres fitted by scikit-learn; labelling asks for the nearest one."""
+
+    def __init__(self, settings: KmeansSettings, bands: int, size: int) -> None:
+        self.settings = settings
+        spec = PatchNetworkSpec(features=settings.features, head="centres")
+        self.network = PatchNetwork(spec, bands, size, settings.classes)
+        self.phases = []
+
+    def score(self, sample: Tensor) -> tuple[float, Mapping[str, float]]:
+        """Mean squared distance to the nearest centre, with the cluster shares."""
+        features = self.network.features(sample).float()
+        scores = self.network.head(features)
+        distance = (features**2).sum(dim=1) - 2 * scores.max(dim=1).values
+        return float(distance.double().mean()), cluster_shares(scores.argmax(dim=1), self.settings.classes)
+
+    def finish(self, samples: Samples, seed: int) -> None:
+        """Fit the centres."""
+        centres = fit_centres(
+            self.network.features, samples, self.settings.classes, seed, self.settings.starts, self.settings.sample
+        )
+        if isinstance(self.network.head, CentreHead):
+            self.network.head.centres.copy_(centres)
+
+
+@torch.no_grad()
+def fit_centres(
+    features: nn.Module, samples: Samples, classes: int, seed: int, starts: int = 10, limit: int = 100_000
+) -> Tensor:
+    """Centres (classes, width) of k-means on the features of at most ``limit`` samples, drawn by the seed."""
+    from sklearn.cluster import KMeans
+
+    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))[:limit]
+    features.eval()
+    batches = [features(samples.gather(chunk)).float().cpu().numpy() for chunk in order.split(1024)]
+    vectors = np.concatenate(batches)
+    if len(vectors) < classes:
+        raise TrainingError(f"{len(vectors)} patches cannot make {classes} clusters; choose fewer --classes")
+    fitted = KMeans(classes, n_init=starts, random_state=seed).fit(vectors)
+    return torch.from_numpy(fitted.cluster_centers_).float()

@@ -1,0 +1,114 @@
+"""A trained model in one file that can be trusted: what it needs to label, under a hash, and where it came from."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from rsseg.errors import ModelError
+from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
+from rsseg.learn.normalise import Normalisation
+from rsseg.learn.tensors import load_tensors, save_tensors
+
+SCHEMA = 1
+
+
+class Inference(BaseModel):
+    """All that labelling depends on; its hash with the tensors is the model's identity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_number: Literal[1] = 1
+    method: str
+    network: PatchNetworkSpec
+    bands: tuple[str, ...]
+    units: str
+    normalisation: Normalisation
+    patch: int
+    stride: int
+    classes: int
+
+
+@dataclass
+class Model:
+    """A network with what it needs to label scenes, and its provenance."""
+
+    inference: Inference
+    network: PatchNetwork
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 over the inference part and all tensors, in hexadecimal."""
+        return identity_of(self.inference, self.network.state_dict())
+
+    def save(self, path: Path, overwrite: bool = False) -> str:
+        """Write the model file and return its identity."""
+        identity = self.identity
+        notes = {
+            "inference": self.inference.model_dump(mode="json"),
+            "identity": identity,
+            "provenance": self.provenance,
+        }
+        save_tensors(path, self.network.state_dict(), notes, overwrite)
+        return identity
+
+    def check_scene(self, name: str, bands: Sequence[str], units: str) -> None:
+        """Refuse a scene whose bands or units are not those the model was trained on.
+
+        Raises: ModelError naming both sides.
+        """
+        if tuple(bands) != self.inference.bands:
+            raise ModelError(
+                f"the model was trained on the bands {', '.join(self.inference.bands)}, but {name} gives "
+                f"{', '.join(bands)}; choose them with --bands"
+            )
+        if units != self.inference.units:
+            raise ModelError(
+                f"the model was trained on {self.inference.units} values, but {name} is {units}; "
+                "convert it with rsseg toa, or state its --scale"
+            )
+
+
+def identity_of(inference: Inference, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the inference part as canonical JSON and every tensor's name, type, shape and bytes."""
+    canonical = json.dumps(inference.model_dump(mode="json"), sort_keys=True)
+    total = hashlib.sha256(canonical.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"|{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return total.hexdigest()
+
+
+def load_model(path: Path) -> Model:
+    """Read a model file and check that it is whole.
+
+    Raises: ModelError if it is no model, of a newer rsseg, damaged, or altered.
+    """
+    tensors, notes = load_tensors(path, "model")
+    try:
+        inference = Inference.model_validate(notes["inference"])
+        network = PatchNetwork(inference.network, len(inference.bands), inference.patch, inference.classes)
+        network.load_state_dict(tensors)
+        for name, tensor in network.named_parameters():
+            tensor.data = tensors[name]
+    except KeyError:
+        raise ModelError(f"{path} is not a model of rsseg (a checkpoint, perhaps)") from None
+    except ValidationError as problem:
+        found = notes["inference"].get("schema_number")
+        hint = (
+            f"its schema is {found}, this rsseg reads {SCHEMA}" if found != SCHEMA else str(problem.errors()[0]["loc"])
+        )
+        raise ModelError(f"{path} cannot be used by this version of rsseg ({hint})") from None
+    except RuntimeError:
+        raise ModelError(f"{path} holds other tensors than its description says") from None
+    if identity_of(inference, tensors) != notes.get("identity"):
+        raise ModelError(f"{path} was altered or damaged: its contents do not have its recorded identity")
+    return Model(inference, network, notes.get("provenance", {}))

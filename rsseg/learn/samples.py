@@ -1,0 +1,205 @@
+"""Samples: what training draws batches from, be it patches of scenes or images of a data set."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rsseg.errors import ModelError, TrainingError
+from rsseg.learn.arena import Arena, Piece, stored_bytes
+from rsseg.learn.inputs import SceneInput, patch_rows
+from rsseg.learn.normalise import Kind, Moments, Normalisation, robust_range, standardise
+from rsseg.scene.grid import PatchGrid, Window
+
+VALID_SHARE = 0.99
+"""Training patches have at least this share of valid pixels; labelling takes every patch with one."""
+
+QUANTILE_PATCHES = 16384
+"""Patches whose pixels give the percentiles of the range normalisation."""
+
+
+class Samples(Protocol):
+    """Normalised float32 samples by index."""
+
+    def __len__(self) -> int:
+        """How many samples there are in this epoch."""
+
+    def gather(self, indices: Tensor, size: int | None = None, offset: tuple[int, int] = (0, 0)) -> Tensor:
+        """Samples (n, bands, size, size), channels last.
+
+        A larger ``size`` is centred on the sample; ``offset`` (rows, cols) moves the window; both stay inside.
+        """
+
+    def redraw(self, epoch: int) -> None:
+        """Prepare an epoch: scenes larger than the memory limit are drawn anew from it."""
+
+
+@dataclass(frozen=True)
+class TrainingPatches:
+    """The patches of one scene that training may use, by their number in ``grid``."""
+
+    scene: SceneInput
+    grid: PatchGrid
+    numbers: NDArray[np.int64]
+
+
+def find_patches(
+    scenes: Sequence[SceneInput], patch: int, stride: int, advance: Callable[[int], None] = lambda rows: None
+) -> tuple[list[TrainingPatches], Moments]:
+    """Stream every scene once: its training patches, and the moments of all their pixels.
+
+    ``advance`` is called with the rows of patches done. Raises: TrainingError if no patch of any scene is valid.
+    """
+    bands = {scene.source.shape[0] for scene in scenes}
+    if len(bands) != 1:
+        raise ModelError(f"the scenes have {sorted(bands)} bands; choose the same ones of each with --bands")
+    moments = Moments(bands.pop())
+    found = [_find(scene, PatchGrid.of(scene.source.shape[1:], patch, stride), moments, advance) for scene in scenes]
+    if not any(len(patches.numbers) for patches in found):
+        names = ", ".join(scene.name for scene in scenes)
+        raise TrainingError(
+            f"no patch of {patch} x {patch} pixels in {names} is {VALID_SHARE:.0%} valid; "
+            "choose a smaller --patch, or check the nodata value"
+        )
+    return found, moments
+
+
+def _find(scene: SceneInput, grid: PatchGrid, moments: Moments, advance: Callable[[int], None]) -> TrainingPatches:
+    numbers = []
+    for row in patch_rows(scene.source, grid):
+        chosen = np.flatnonzero(row.count >= VALID_SHARE * grid.patch**2)
+        numbers.append(chosen + row.row * grid.cols.count)
+        total, square = row.total[chosen].sum(axis=0), row.square[chosen].sum(axis=0)
+        moments.add(int(row.count[chosen].sum()), total, square, scene.scale, scene.offset)
+        advance(1)
+    return TrainingPatches(scene, grid, np.concatenate(numbers))
+
+
+class SceneSamples:
+    """Training patches of scenes, in memory; bands of rows are redrawn each epoch where the scenes are larger."""
+
+    def __init__(
+        self,
+        patches: Sequence[TrainingPatches],
+        moments: Moments,
+        *,
+        device: torch.device,
+        memory: int,
+        seed: int = 0,
+        kind: Kind = "standardise",
+    ) -> None:
+        """``memory``: bytes that the pixels may take."""
+        self.patches, self.device, self.memory, self.seed = list(patches), device, memory, seed
+        self.patch = patches[0].grid.patch
+        self.normalisation = standardise(moments)
+        self._drawn: int | None = None
+        self.redraw(0)
+        if kind == "range":
+            self.normalisation = robust_range(moments, self._physical_sample())
+            self._drawn = None
+            self.redraw(0)
+
+    def __len__(self) -> int:
+        return len(self.piece)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all training scenes fit in memory at once."""
+        pixels = sum(p.scene.source.shape[1] * p.scene.source.shape[2] for p in self.patches)
+        return pixels * stored_bytes([p.scene for p in self.patches]) <= self.memory
+
+    def redraw(self, epoch: int) -> None:
+        """Load what the epoch trains on: everything once if it fits, else a draw seeded by the epoch."""
+        draw = 0 if self.whole else epoch
+        if draw == self._drawn:
+            return
+        chunks = self._chunks(draw)
+        self.arena = Arena([Piece(p.scene, window) for p, window, _ in chunks], self.normalisation, self.device)
+        self.piece, self.row, self.col = self._positions(chunks)
+        self._drawn = draw
+
+    def gather(self, indices: Tensor, size: int | None = None, offset: tuple[int, int] = (0, 0)) -> Tensor:
+        """Patches (n, bands, size, size), normalised; larger windows stay inside what lies in memory."""
+        size = size or self.patch
+        piece, row, col = self.piece[indices], self.row[indices], self.col[indices]
+        if size != self.patch or offset != (0, 0):
+            margin = (size - self.patch) // 2
+            row = torch.minimum((row + offset[0] - margin).clamp(min=0), self.arena.height[piece] - size)
+            col = torch.minimum((col + offset[1] - margin).clamp(min=0), self.arena.width[piece] - size)
+        return self.arena.gather(piece, row, col, size)
+
+    def _chunks(self, draw: int) -> list[tuple[TrainingPatches, Window, NDArray[np.int64]]]:
+        """What to load: for each piece its scene, its window and its training patches."""
+        if self.whole:
+            return [(p, Window(0, 0, *p.scene.source.shape[1:]), p.numbers) for p in self.patches if len(p.numbers)]
+        limit = self.memory // stored_bytes([p.scene for p in self.patches])
+        every = [chunk for p in self.patches for chunk in _row_chunks(p, limit // 16)]
+        order = np.random.default_rng([self.seed, draw]).permutation(len(every))
+        pixels = list(accumulate(every[i][1].height * every[i][1].width for i in order))
+        taken = max(1, sum(size <= limit for size in pixels))
+        return [every[i] for i in sorted(order[:taken])]
+
+    def _positions(self, chunks: Sequence[tuple[TrainingPatches, Window, NDArray[np.int64]]]) -> tuple[Tensor, ...]:
+        """Piece, row and column (n,) of every training patch in memory."""
+        columns = []
+        for index, (patches, window, numbers) in enumerate(chunks):
+            down, across = np.divmod(numbers, patches.grid.cols.count)
+            rows = np.array(patches.grid.rows.starts)[down] - window.row
+            cols = np.array(patches.grid.cols.starts)[across] - window.col
+            columns.append(np.stack([np.full(len(numbers), index), rows, cols]))
+        table = torch.from_numpy(np.concatenate(columns, axis=1)).to(self.device)
+        return table[0], table[1], table[2]
+
+    def _physical_sample(self) -> NDArray:
+        """Physical pixels (n, bands) of a seeded sample of the patches in memory."""
+        generator = torch.Generator().manual_seed(self.seed)
+        chosen = torch.randperm(len(self), generator=generator)[:QUANTILE_PATCHES].to(self.device)
+        pixels = self.gather(chosen).permute(0, 2, 3, 1).reshape(-1, len(self.normalisation.mean)).cpu().numpy()
+        return pixels * np.array(self.normalisation.spread) + np.array(self.normalisation.centre)
+
+
+def _row_chunks(patches: TrainingPatches, pixels: int) -> list[tuple[TrainingPatches, Window, NDArray[np.int64]]]:
+    """Cut a scene into runs of patch rows of about ``pixels`` pixels, each with its training patches."""
+    grid = patches.grid
+    per_chunk = max(1, (pixels // grid.cols.size - grid.patch) // grid.stride + 1)
+    chunks = []
+    for first in range(0, grid.rows.count, per_chunk):
+        last = min(first + per_chunk, grid.rows.count)
+        low, high = np.searchsorted(patches.numbers, [first * grid.cols.count, last * grid.cols.count])
+        if low < high:
+            top = grid.rows.start(first)
+            height = grid.rows.start(last - 1) + grid.patch - top
+            chunks.append((patches, Window(top, 0, height, grid.cols.size), patches.numbers[low:high]))
+    return chunks
+
+
+class ImageSamples:
+    """A data set of images (n, bands, height, width) in memory, standardised over all of it (RECAL, eq. 4)."""
+
+    def __init__(self, images: NDArray, device: torch.device) -> None:
+        moments = Moments(images.shape[1])
+        for band_major in np.array_split(images, max(1, len(images) // 4096)):
+            wide = band_major.astype(np.float64)
+            sums = wide.sum(axis=(0, 2, 3)), (wide * wide).sum(axis=(0, 2, 3))
+            moments.add(wide.size // images.shape[1], *sums, [1.0] * images.shape[1], [0.0] * images.shape[1])
+        self.normalisation: Normalisation = standardise(moments)
+        self.images = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, 1, -1))).to(device)
+        self.mean = torch.tensor(self.normalisation.centre, dtype=torch.float32, device=device)
+        self.deviation = torch.tensor(self.normalisation.spread, dtype=torch.float32, device=device)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def gather(self, indices: Tensor, size: int | None = None, offset: tuple[int, int] = (0, 0)) -> Tensor:
+        """Images (n, bands, height, width), normalised; images have no neighbourhood to take from."""
+        if size not in (None, self.images.shape[1]) or offset != (0, 0):
+            raise TrainingError("images have no surroundings; larger or shifted windows exist for scenes only")
+        return ((self.images[indices].to(torch.float32) - self.mean) / self.deviation).permute(0, 3, 1, 2)
+
+    def redraw(self, epoch: int) -> None:
+        """Images always lie in memory whole."""

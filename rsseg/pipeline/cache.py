@@ -1,0 +1,109 @@
+"""What was finished, so that the same command goes on where it stopped.
+
+A stage is skipped when the hash of its configuration, its inputs' digests and its own version number is unchanged and
+its manifest, written last, is whole. Device, threads and batch size are not part of the hash: they may not change the
+answer.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsseg.files import digest, write_text
+
+FOLDER = ".rsseg"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One stage on its inputs: what it is called, what it depends on, what it writes, and how to run it."""
+
+    name: str
+    version: int
+    config: dict[str, Any]
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+    run: Callable[[], Any]
+
+
+class Cache:
+    """Manifests and remembered digests in a hidden folder of the run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / FOLDER
+        self._digests: dict[str, list[Any]] = self._read(self.folder / "digests.json")
+
+    def finished(self, node: Node) -> bool:
+        """Whether the node's outputs are there, whole, and of the present inputs and configuration."""
+        manifest = self._read(self._manifest(node))
+        if not manifest or not all(path.exists() for path in node.inputs):
+            return False
+        recorded = manifest.get("outputs", {})
+        whole = all(recorded.get(str(path)) == self._stamp(path) for path in node.outputs)
+        return whole and manifest.get("key") == self._key(node)
+
+    def record(self, node: Node) -> None:
+        """Write the node's manifest; call it when all outputs are in place."""
+        outputs = {str(path): self._stamp(path) for path in node.outputs}
+        text = json.dumps({"key": self._key(node), "outputs": outputs}, indent=1, sort_keys=True)
+        write_text(self._manifest(node), text, overwrite=True)
+        write_text(self.folder / "digests.json", json.dumps(self._digests, sort_keys=True), overwrite=True)
+
+    def digest(self, path: Path) -> str:
+        """The digest of a file, or of all files of a folder; files are read again only when size or time changed."""
+        if path.is_dir():
+            names = [f"{file.relative_to(path)}={self.digest(file)}" for file in sorted(_files(path))]
+            return hashlib.sha256("\n".join(names).encode()).hexdigest()
+        stamp = self._stamp(path)
+        known = self._digests.get(str(path.resolve()))
+        if known is None or known[:2] != stamp:
+            known = [*(stamp or []), digest(path)]
+            self._digests[str(path.resolve())] = known
+        return str(known[2])
+
+    def _key(self, node: Node) -> str:
+        inputs = [self.digest(path) for path in node.inputs]
+        text = json.dumps([node.name, node.version, node.config, inputs], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _manifest(self, node: Node) -> Path:
+        return self.folder / f"{node.name.replace('/', '.').replace(' ', '_')}.json"
+
+    @staticmethod
+    def _stamp(path: Path) -> list[int] | None:
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return [status.st_size, status.st_mtime_ns]
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any]:
+        """A JSON file's object; an absent or damaged one counts as nothing finished."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != FOLDER]
+        yield from (Path(place) / name for name in names)
+
+
+def statuses(cache: Cache, nodes: Sequence[Node]) -> list[tuple[Node, bool]]:
+    """Each node with whether it is finished; a node that reads another's pending output is pending too."""
+    pending: set[Path] = set()
+    listed = []
+    for node in nodes:
+        done = not pending.intersection(node.inputs) and cache.finished(node)
+        if not done:
+            pending.update(node.outputs)
+        listed.append((node, done))
+    return listed

@@ -1,0 +1,152 @@
+"""``rsseg run``: a pipeline over scenes, stage by stage, skipping what is finished."""
+
+import json
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import rsseg
+from rsseg.errors import UsageError
+from rsseg.files import write_text
+from rsseg.pipeline.cache import FOLDER, Cache, Node, statuses
+from rsseg.pipeline.configuration import PipelineConfig, load_pipeline
+from rsseg.pipeline.plan import Machine, Plan, make_plan
+from rsseg.progress import SILENT, Reporter
+
+
+@dataclass
+class RunResult:
+    """What a run did: its stages with whether they ran or were finished, and the files to look at."""
+
+    folder: str
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    outputs: dict[str, list[str]] = field(default_factory=dict)
+    scores: list[dict[str, Any]] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return vars(self)
+
+
+def run(
+    pipeline: str,
+    scenes: Sequence[Path],
+    output: Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    references: Sequence[Path] = (),
+    reference_field: str | None = None,
+    machine: Machine | None = None,
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> RunResult:
+    """Run a pipeline file, or one of rsseg's own by name, over scenes into the folder ``output``.
+
+    The same command goes on where an earlier one stopped. With ``dry_run`` nothing is written; the result says which
+    stages would run. Raises: any RssegError, of the first stage that fails.
+    """
+    _check_folder(output)
+    config = load_pipeline(pipeline, overrides)
+    plan = make_plan(
+        config,
+        scenes,
+        output,
+        references=references,
+        reference_field=reference_field,
+        machine=machine,
+        reporter=reporter,
+    )
+    cache = Cache(output)
+    result = RunResult(str(output))
+    if dry_run:
+        result.stages = [
+            {"stage": n.name, "state": "finished" if done else "to run"} for n, done in statuses(cache, plan.nodes)
+        ]
+        return result
+    _write_configuration(config, output)
+    for number, node in enumerate(plan.nodes, start=1):
+        result.stages.append(_run_node(cache, node, f"[{number}/{len(plan.nodes)}]", reporter))
+    result.outputs, result.scores = _outputs(plan), _scores(plan)
+    _write_provenance(plan, result, pipeline)
+    return result
+
+
+def _check_folder(output: Path) -> None:
+    if output.is_file():
+        raise UsageError(f"{output} is a file where a folder should be; choose another output")
+    if (
+        output.is_dir()
+        and any(output.iterdir())
+        and not (output / FOLDER).is_dir()
+        and not (output / "run.yaml").is_file()
+    ):
+        raise UsageError(f"{output} holds other files and is no run of rsseg; choose an empty or a new folder")
+
+
+def _write_configuration(config: PipelineConfig, output: Path) -> None:
+    content = config.model_dump(mode="json")
+    content["models"] = {
+        name: {**m.model_dump(mode="json"), **m.settings.model_dump(mode="json")} for name, m in config.models.items()
+    }
+    write_text(output / "run.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True), overwrite=True)
+
+
+def _run_node(cache: Cache, node: Node, place: str, reporter: Reporter) -> dict[str, Any]:
+    if cache.finished(node):
+        reporter.say(f"{place} {node.name}: finished before")
+        return {"stage": node.name, "state": "finished", "seconds": 0.0}
+    reporter.say(f"{place} {node.name}")
+    began = time.perf_counter()
+    node.run()
+    cache.record(node)
+    return {"stage": node.name, "state": "ran", "seconds": round(time.perf_counter() - began, 2)}
+
+
+def _outputs(plan: Plan) -> dict[str, list[str]]:
+    """The files that people open, by kind."""
+    kinds: dict[str, list[str]] = {}
+    for node in plan.nodes:
+        kinds.setdefault(node.name.split()[0], []).extend(str(path) for path in node.outputs)
+    return kinds
+
+
+def _scores(plan: Plan) -> list[dict[str, Any]]:
+    """Accuracy and mean IoU of each evaluated map, from the files the evaluation wrote."""
+    rows = []
+    for node in plan.nodes:
+        if not node.name.startswith("evaluate "):
+            continue
+        content = json.loads(node.outputs[0].read_text(encoding="utf-8"))
+        _, scene, model = node.name.split(" ", 2)
+        row: dict[str, Any] = {"scene": scene, "model": model, "nmi": content["nmi"]}
+        for name, scored in content["assignments"].items():
+            row[name] = {"accuracy": scored["overall_accuracy"], "mean_iou": scored["mean_iou"]}
+        rows.append(row)
+    return rows
+
+
+def _write_provenance(plan: Plan, result: RunResult, pipeline: str) -> None:
+    """``run.json``: versions, inputs and times. It is the one file of a run that differs between equal runs."""
+    content = {
+        "pipeline": pipeline,
+        "software": {"rsseg": rsseg.__version__, "python": platform.python_version()},
+        "machine": {**vars(plan.machine), "platform": platform.platform()},
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "scenes": [
+            {
+                "name": scene.name,
+                "path": str(scene.source.path),
+                "units": scene.source.units,
+                "tags": dict(scene.source.full_tags),
+            }
+            for scene in plan.scenes
+        ],
+        "stages": result.stages,
+        "scores": result.scores,
+    }
+    write_text(plan.folder / "run.json", json.dumps(content, indent=1, default=str) + "\n", overwrite=True)

@@ -1,0 +1,132 @@
+"""``rsseg segment``: from a scene and a model to a label map, and optionally its confidence."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import rsseg
+from rsseg.files import check_output
+from rsseg.label.segment import Labeller, output_window
+from rsseg.label.stitch import Resolution
+from rsseg.learn.devices import choose_device
+from rsseg.learn.model import Model, load_model
+from rsseg.pipeline.inputs import reading
+from rsseg.prefetch import prefetch
+from rsseg.progress import SILENT, Reporter
+from rsseg.publish.labels import ConfidenceWriter, LabelMapWriter, default_classes
+from rsseg.scene.grid import Grid
+from rsseg.scene.sensors import open_scene
+from rsseg.scene.source import Scene
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """What a labelling gave: ``pixels`` per class value (1..K), and those without data."""
+
+    labels: str
+    confidence: str | None
+    model: str
+    pixels: dict[int, int]
+    nodata: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def segment(
+    scene: Path,
+    model: Path,
+    output: Path,
+    *,
+    confidence: Path | None = None,
+    stride: int | None = None,
+    resolution: Resolution = "pixel",
+    bands: Sequence[str] | None = None,
+    scale: Sequence[float] | None = None,
+    bounds: tuple[float, float, float, float] | None = None,
+    batch: int | None = None,
+    precision: str = "fp32",
+    device: str = "auto",
+    threads: int | None = None,
+    overwrite: bool = False,
+    reporter: Reporter = SILENT,
+) -> SegmentResult:
+    """Label a scene, or the part of it within ``bounds``, and write the label map with its sidecars.
+
+    Memory grows with the scene's width, not with its height. Raises: ModelError if the model does not fit the
+    scene's bands or units, and any other RssegError.
+    """
+    for path in (output, confidence):
+        if path is not None:
+            check_output(path, overwrite)
+    used, loaded = choose_device(device, threads), load_model(model)
+    opened = open_scene(scene, bands=bands or _bands_of(loaded, scene, scale), scale=scale)
+    loaded.check_scene(opened.name, opened.band_names, opened.units)
+    window = opened.grid.window_of(bounds) if bounds else None
+    with reading([opened]) as (source,):
+        labeller = Labeller(
+            loaded,
+            source,
+            stride=stride,
+            window=window,
+            resolution=resolution,
+            batch=batch,
+            device=used,
+            precision=precision,
+        )
+        counts = _write(labeller, opened, loaded, output, confidence, overwrite, reporter)
+    found = {value: int(count) for value, count in enumerate(counts) if value and count}
+    return SegmentResult(str(output), str(confidence) if confidence else None, loaded.identity, found, int(counts[0]))
+
+
+def _bands_of(model: Model, scene: Path, scale: Sequence[float] | None) -> Sequence[str] | None:
+    """The model's bands where the scene has them, in the model's order; else the scene's own, to be refused by name."""
+    available = open_scene(scene, scale=scale)
+    return model.inference.bands if set(model.inference.bands) <= set(available.band_names) else None
+
+
+def _write(
+    labeller: Labeller,
+    scene: Scene,
+    model: Model,
+    output: Path,
+    confidence: Path | None,
+    overwrite: bool,
+    reporter: Reporter,
+) -> Any:
+    grid, tags = _output_grid(labeller, scene.grid), _tags(labeller, scene, model)
+    classes = default_classes(model.inference.classes)
+    with ExitStack() as stack:
+        task = stack.enter_context(reporter.task("labelling, rows of patches", labeller.patch_rows))
+        labels = stack.enter_context(LabelMapWriter(output, grid, classes, tags=tags, overwrite=overwrite))
+        votes = None
+        if confidence:
+            votes = stack.enter_context(ConfidenceWriter(confidence, grid, tags=tags, overwrite=overwrite))
+        for block in prefetch(labeller.blocks(task.advance)):
+            labels.write(block.labels, block.window)
+            if votes:
+                votes.write(block.confidence, block.window)
+    return labels.counts
+
+
+def _output_grid(labeller: Labeller, grid: Grid) -> Grid:
+    stride = labeller.grid.stride
+    whole = grid if labeller.resolution == "pixel" else grid.coarsened(stride)
+    return whole.crop(output_window(labeller.window, stride, labeller.resolution))
+
+
+def _tags(labeller: Labeller, scene: Scene, model: Model) -> dict[str, str]:
+    """Where the map came from; no times, so that equal maps are equal files."""
+    return {
+        "software": f"rsseg {rsseg.__version__}",
+        "scene": scene.name,
+        "method": model.inference.method,
+        "model": model.identity,
+        "patch": str(model.inference.patch),
+        "stride": str(labeller.grid.stride),
+        "resolution": labeller.resolution,
+        "precision": labeller.precision,
+    }

@@ -1,0 +1,168 @@
+"""``rsseg train``: from scenes to a model file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import rsseg
+from rsseg.errors import UsageError
+from rsseg.files import check_output
+from rsseg.learn.devices import choose_device
+from rsseg.learn.inputs import SceneInput
+from rsseg.learn.methods import METHODS, MethodSettings, build
+from rsseg.learn.model import Inference, Model
+from rsseg.learn.samples import SceneSamples, find_patches
+from rsseg.learn.training import Trained, Trainer, TrainingSettings
+from rsseg.pipeline.inputs import open_scenes, reading
+from rsseg.progress import SILENT, Reporter
+from rsseg.scene.grid import PatchGrid
+from rsseg.scene.source import Scene
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training gave."""
+
+    model: str
+    identity: str
+    method: str
+    patches: int
+    score: float
+    run: int
+    shares: Mapping[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def history_path(output: Path) -> Path:
+    """Where the training's metrics go: beside the model."""
+    return output.with_suffix(".history.jsonl")
+
+
+def checkpoint_path(output: Path) -> Path:
+    """Where an unfinished training's state lies: beside the model to be."""
+    return output.with_suffix(".checkpoint.safetensors")
+
+
+def train(
+    scenes: Sequence[Path],
+    output: Path,
+    method: MethodSettings,
+    *,
+    training: TrainingSettings | None = None,
+    bands: Sequence[str] | None = None,
+    scale: Sequence[float] | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    memory: int = 4 << 30,
+    resume: bool = False,
+    strict: bool = True,
+    overwrite: bool = False,
+    reporter: Reporter = SILENT,
+) -> TrainResult:
+    """Train ``method`` on scenes and write the model file, with its history beside it.
+
+    ``memory``: bytes, of which the scenes take at most half. An unfinished training leaves a checkpoint beside the
+    output, from which ``resume`` goes on; one of other settings is an error, or is ignored when not ``strict``.
+
+    Raises: any RssegError.
+    """
+    _check_model_output(output, overwrite)
+    training = training or TrainingSettings()
+    used = choose_device(device, threads)
+    opened = open_scenes(scenes, bands, scale)
+    with reading(opened) as inputs:
+        samples = _samples(inputs, method, training, used, memory, reporter)
+        trainer = Trainer(
+            lambda: build(method_name(method), method, len(opened[0].bands)),
+            samples,
+            training,
+            used,
+            identity=_identity(method, opened, samples),
+            checkpoint=checkpoint_path(output),
+            history=history_path(output),
+            reporter=reporter,
+        )
+        trained = trainer.train(resume, strict)
+    model = Model(_inference(method, opened[0], samples, trained), trained.method.network)
+    model.provenance = _provenance(method, training, opened, samples, trained)
+    identity = model.save(output, overwrite=True)
+    checkpoint_path(output).unlink(missing_ok=True)
+    return TrainResult(
+        str(output), identity, model.inference.method, len(samples), trained.score, trained.run, trained.shares
+    )
+
+
+def method_name(settings: MethodSettings) -> str:
+    """The name of the method that the settings belong to."""
+    return next(name for name, (kind, _) in METHODS.items() if type(settings) is kind)
+
+
+def _check_model_output(output: Path, overwrite: bool) -> None:
+    if output.suffix != ".safetensors":
+        raise UsageError(f"a model is a .safetensors file; write it to {output.with_suffix('.safetensors')}")
+    check_output(output, overwrite)
+
+
+def _samples(
+    inputs: Sequence[SceneInput],
+    method: MethodSettings,
+    training: TrainingSettings,
+    device: torch.device,
+    memory: int,
+    reporter: Reporter,
+) -> SceneSamples:
+    shapes = [PatchGrid.of(scene.source.shape[1:], method.patch, method.stride) for scene in inputs]
+    with reporter.task("reading statistics, rows of patches", sum(grid.rows.count for grid in shapes)) as task:
+        patches, moments = find_patches(inputs, method.patch, method.stride, task.advance)
+    return SceneSamples(patches, moments, device=device, memory=memory // 2, seed=training.seed, kind=method.normalise)
+
+
+def _identity(method: MethodSettings, scenes: Sequence[Scene], samples: SceneSamples) -> dict[str, Any]:
+    """What a checkpoint must agree on to be resumed, beside the training's settings."""
+    return {
+        "method": method_name(method),
+        **method.model_dump(mode="json"),
+        "scenes": [[scene.name, *scene.shape] for scene in scenes],
+        "bands": list(scenes[0].band_names),
+        "normalisation": samples.normalisation.model_dump(mode="json"),
+        "memory": None if samples.whole else samples.memory,
+    }
+
+
+def _inference(method: MethodSettings, scene: Scene, samples: SceneSamples, trained: Trained) -> Inference:
+    return Inference(
+        method=method_name(method),
+        network=trained.method.network.spec,
+        bands=scene.band_names,
+        units=scene.units,
+        normalisation=samples.normalisation,
+        patch=method.patch,
+        stride=method.stride,
+        classes=method.classes,
+    )
+
+
+def _provenance(
+    method: MethodSettings,
+    training: TrainingSettings,
+    scenes: Sequence[Scene],
+    samples: SceneSamples,
+    trained: Trained,
+) -> dict[str, Any]:
+    """Where the model came from; no times and no paths, so that equal trainings give equal files."""
+    return {
+        "software": {"rsseg": rsseg.__version__, "torch": torch.__version__},
+        "settings": method.model_dump(mode="json"),
+        "training": asdict(training),
+        "scenes": [scene.name for scene in scenes],
+        "patches": len(samples),
+        "score": trained.score,
+        "run": trained.run,
+        "shares": dict(trained.shares),
+    }

@@ -1,0 +1,95 @@
+"""BAND_META.txt of Resourcesat products: ``key= value``, one a line, with the irregularities of real files."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rsseg.errors import InputError
+
+ALIASES = {"sunaziumthatcenter": "sunazimuthatcenter"}
+"""Older files misspell the key."""
+
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+_TIME = re.compile(r"(\d{1,2})-([A-Za-z]{3})-(\d{4})(?:\s+(\d{1,2}):(\d{2}):(\d{2})(?:\.(\d+))?)?$")
+
+
+@dataclass(frozen=True)
+class BandMeta:
+    """The keys of one file; empty values and ``-NA-`` count as missing, keys match in any case."""
+
+    source: str
+    values: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: str, source: str) -> "BandMeta":
+        """Read the text of a file; ``source`` is its name for messages."""
+        values: dict[str, str] = {}
+        for line in text.splitlines():
+            key, equals, value = line.partition("=")
+            if equals and value.strip() not in ("", "-NA-"):
+                values[_folded(key)] = value.strip()
+        return cls(source, values)
+
+    def get(self, key: str) -> str | None:
+        """The value, or None where it is missing."""
+        return self.values.get(_folded(key))
+
+    def text(self, key: str) -> str:
+        """The value; a missing one is never replaced by a default.
+
+        Raises: InputError, naming key and file.
+        """
+        value = self.get(key)
+        if value is None:
+            raise InputError(f"{self.source} has no value for {key}, without which the product cannot be calibrated")
+        return value
+
+    def number(self, key: str) -> float:
+        """The value as a finite number.
+
+        Raises: InputError, naming key and file.
+        """
+        text = self.text(key)
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise InputError(f"{self.source} says {key}= {text}, which is no number")
+        return value
+
+    def time(self, key: str) -> datetime:
+        """The value as a UTC time without time zone; a date alone is its midnight.
+
+        Raises: InputError, naming key and file.
+        """
+        text = self.text(key)
+        try:
+            return parse_time(text)
+        except ValueError as problem:
+            raise InputError(
+                f"{self.source} says {key}= {text}, which is no time like 02-OCT-2018 02:28:28.04"
+            ) from problem
+
+
+def _folded(key: str) -> str:
+    folded = key.strip().casefold()
+    return ALIASES.get(folded, folded)
+
+
+def parse_time(text: str) -> datetime:
+    """A time such as ``02-OCT-2018 02:28:28.043361``, cut to microseconds; months do not depend on the locale.
+
+    Raises: ValueError.
+    """
+    match = _TIME.match(text.strip())
+    if match is None or match[2].upper() not in MONTHS:
+        raise ValueError(text)
+    day, month, year = int(match[1]), MONTHS.index(match[2].upper()) + 1, int(match[3])
+    hour, minute, second = (int(part or 0) for part in match.group(4, 5, 6))
+    microsecond = int((match[7] or "0")[:6].ljust(6, "0"))
+    # a leap second, 60, is allowed for
+    return datetime(year, month, day, hour, minute) + timedelta(seconds=second, microseconds=microsecond)
