@@ -32,7 +32,7 @@ VRT_BAND = """<VRTRasterBand dataType="UInt16" band="{band}"><SimpleSource><Sour
 
 
 def make_product(folder: Path, height: int, width: int) -> None:
-    """A product with texture at several scales, noise of about 3 DN, and a corner of fill."""
+    """A product with texture at several scales, noise of about 1 DN, and a corner of fill."""
     (folder / "BAND_META.txt").write_text(LISS4_META_PLAIN)
     profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint16", "blockysize": 1}
     for number in (2, 3, 4):
@@ -43,7 +43,7 @@ def make_product(folder: Path, height: int, width: int) -> None:
             for row in range(0, height, 256):
                 rows, cols = np.arange(row, min(row + 256, height)), np.arange(width)
                 level = 300 + coarse[rows // 64][:, cols // 64] + fine[rows // 8][:, cols // 8]
-                numbers = np.clip(level + random.normal(0, 0.8, level.shape), 1, 1023).astype(np.uint16)
+                numbers = np.clip(level + random.normal(0, 1, level.shape), 1, 1023).astype(np.uint16)
                 # a rotated scene: about a fifth of the raster is fill
                 numbers[cols[None, :] < 0.2 * width * (1 - rows[:, None] / height)] = 0
                 numbers[cols[None, :] > width * (1 - 0.2 * rows[:, None] / height)] = 0

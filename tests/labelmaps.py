@@ -1,6 +1,6 @@
 """Small label maps and polygons for tests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import geopandas
@@ -12,6 +12,9 @@ from shapely.geometry import box
 from rsseg.publish.labels import LabelClass, LabelMapWriter
 from rsseg.publish.palette import default_classes
 from rsseg.scene.grid import Grid
+
+Run = Callable[..., tuple[int, str, str]]
+"""The fixture ``rsseg``: exit code, stdout, stderr of a command line."""
 
 UTM45 = CRS.from_epsg(32645).to_wkt()
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from rsseg.scene.grid import PatchGrid, Window
 
+VALID_SHARE = 0.99
+"""Training patches have at least this share of valid pixels; labelling takes every patch with one."""
+
 
 class PixelSource(Protocol):
     """Pixels by windows; ``scene.source.SceneReader`` is one, ``ArraySource`` another."""

@@ -12,12 +12,9 @@ from torch import Tensor
 
 from rsseg.errors import ModelError, TrainingError
 from rsseg.learn.arena import Arena, Piece, stored_bytes
-from rsseg.learn.inputs import SceneInput, patch_rows
+from rsseg.learn.inputs import VALID_SHARE, SceneInput, patch_rows
 from rsseg.learn.normalise import Kind, Moments, Normalisation, robust_range, standardise
 from rsseg.scene.grid import PatchGrid, Window
-
-VALID_SHARE = 0.99
-"""Training patches have at least this share of valid pixels; labelling takes every patch with one."""
 
 QUANTILE_PATCHES = 16384
 """Patches whose pixels give the percentiles of the range normalisation."""

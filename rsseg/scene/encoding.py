@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from rsseg.scene.formats import StoredType
 from rsseg.scene.radiometry import Quantity
 from rsseg.scene.source import Band
-
-StoredType = Literal["uint16", "float32"]
 
 
 @dataclass(frozen=True)

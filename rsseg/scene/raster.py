@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -15,13 +15,11 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from rsseg.errors import InputError, RssegError
+from rsseg.scene.formats import Compression, OverviewResampling
 from rsseg.scene.grid import Grid, Transform, Window
 
 # Formats that hold one image each. Left out: those that fetch from the network, run code, or hold many sub-datasets.
 DRIVERS = ("GTiff", "VRT", "JP2OpenJPEG", "HFA", "ENVI", "EHdr", "ERS", "PCIDSK", "RST", "SAGA", "PNG", "JPEG", "BMP")
-
-Compression = Literal["deflate", "zstd", "lzw", "none"]
-OverviewResampling = Literal["MODE", "AVERAGE", "NEAREST"]
 
 LEVELS = {"deflate": 4, "zstd": 3}
 """Compression levels: GDAL's defaults, 6 and 9, take three to four times as long for files 1 to 3 % smaller."""

@@ -13,10 +13,11 @@ from rsseg.errors import CalibrationWarning, InputError, UsageError
 from rsseg.files import check_output, replacing
 from rsseg.prefetch import prefetch
 from rsseg.progress import SILENT, Reporter
-from rsseg.scene.encoding import ENCODINGS, Converter, Encoding, StoredType
+from rsseg.scene.encoding import ENCODINGS, Converter, Encoding
+from rsseg.scene.formats import Compression, StoredType
 from rsseg.scene.grid import Grid, Window
 from rsseg.scene.radiometry import Calibration
-from rsseg.scene.raster import CACHE_BYTES, Compression, RasterWriter, label_windows, write_cog
+from rsseg.scene.raster import CACHE_BYTES, RasterWriter, label_windows, write_cog
 from rsseg.scene.sensors import open_scene
 from rsseg.scene.source import Scene
 

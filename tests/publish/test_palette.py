@@ -1,0 +1,44 @@
+import re
+
+import numpy as np
+import pytest
+
+from rsseg.errors import UsageError
+from rsseg.publish.palette import LabelClass, default_classes, default_colour
+
+
+def test_a_value_keeps_its_colour_whatever_the_count() -> None:
+    assert default_classes(255)[:7] == default_classes(7)
+    assert default_classes(3)[2] == LabelClass(3, "cluster 3", default_colour(3))
+
+
+def test_colours_are_distinct_and_frozen() -> None:
+    colours = [item.colour for item in default_classes(255)]
+    assert len(set(colours)) == 255
+    assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours)
+    # maps of different runs and versions lie side by side: these must not change
+    assert colours[:4] + colours[12:16] == [
+        *("#0072b2", "#e69f00", "#009e73", "#cc79a7"),
+        *("#ffccff", "#7700ff", "#33dd88", "#dd11ff"),
+    ]
+
+
+def test_the_first_colours_are_far_apart_and_none_is_grey() -> None:
+    rgb = np.array([item.rgb for item in default_classes(16)], float)
+    distances = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1) + 1e3 * np.eye(16)
+    assert distances.min() > 60
+    assert (np.ptp(np.array([item.rgb for item in default_classes(255)]), axis=1) > 10).all()
+
+
+@pytest.mark.parametrize("count", [0, 256])
+def test_more_than_a_byte_holds_is_refused(count: int) -> None:
+    with pytest.raises(UsageError, match="1 to 255"):
+        default_classes(count)
+
+
+@pytest.mark.parametrize(
+    ("value", "colour"), [(0, "#000000"), (256, "#000000"), (1, "red"), (1, "#12345"), (1, "#12345g")]
+)
+def test_classes_are_checked(value: int, colour: str) -> None:
+    with pytest.raises(UsageError):
+        LabelClass(value, "x", colour)
