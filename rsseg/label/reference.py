@@ -71,16 +71,16 @@ class RasterReference(IntegerRaster):
     def __init__(self, path: Path, grid: Grid, resample: Resample | None = None) -> None:
         super().__init__(path, grid, resample)
         try:
-            self.values = self._distinct()
+            self.values = self._all_values()
         except BaseException:
             self._stack.close()
             raise
         self.classes = tuple(self.names.get(int(value), f"class {value}") for value in self.values)
 
-    def _distinct(self) -> np.ndarray:
+    def _all_values(self) -> np.ndarray:
         found = np.empty(0, np.int64)
         for window in label_windows(self.grid):
-            found = np.union1d(found, np.unique(self.read_integers(window)))
+            found = np.union1d(found, _distinct(self.read_integers(window)))
             if found.size > 256:
                 raise InputError(f"{self.path} has more than 255 values; a reference raster holds classes")
         found = found[found != 0]
@@ -164,6 +164,12 @@ def check_touches(reference: Reference, table: np.ndarray, grid: Grid) -> None:
         f"{reference.path} holds the centre of no pixel of the map, whose bounds are {_box(grid.bounds)}; "
         "its polygons may be smaller than the pixels"
     )
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    if values.dtype == np.uint8:  # ten times faster than sorting
+        return np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    return np.unique(values)
 
 
 def _is_vector(path: Path) -> bool:

@@ -70,7 +70,7 @@ class Arena:
 def read_filled(piece: Piece, normalisation: Normalisation, dtype: np.dtype) -> NDArray:
     """Stored values (h, w, bands) of a piece, invalid pixels set to the mean, uint16 as int16 bits."""
     values, valid = piece.scene.source.read(piece.window)
-    pixels = np.ascontiguousarray(np.moveaxis(values, 0, -1), dtype=dtype)
+    pixels = np.moveaxis(values, 0, -1).astype(dtype, order="C")  # a copy: the source may own what it gave
     if not valid.all():
         pixels[~valid] = stored_mean(piece.scene, normalisation, dtype)
     return pixels.view(np.int16) if dtype == np.uint16 else pixels

@@ -93,10 +93,10 @@ def patch_rows(source: PixelSource, patches: PatchGrid, strip_rows: int = 256) -
     waiting: list[NDArray] = []
     first = 0
     for row, (start, end) in enumerate(_cell_ranges(patches.rows.breaks, patches.rows.starts, patches.patch)):
-        del waiting[: start - first]
-        first = start
         while first + len(waiting) < end:
             waiting.append(next(sums))
+        del waiting[: start - first]  # cells of earlier patches, and of the gap where the stride exceeds the patch
+        first = start
         column = sum(waiting[1 : end - first], waiting[0].copy())
         yield _patch_row(row, column, patches)
 

@@ -97,12 +97,14 @@ class Trainer:
             chosen = self._choose(method, chosen)
         if chosen is None:  # the checkpoint was of the last run's end, and an earlier run was the best
             raise TrainingError("the checkpoint holds no run to go on from; train anew without --resume")
-        method, shares = self._restored(chosen)
+        method = self._restored(chosen)
+        self.samples.redraw(0)
         method.finish(self.samples, self.settings.seed)
-        self._warn_of_collapse(method)
-        score = self.progress.best_score if method.phases else method.score(self.fixed)[0]
-        run = self.progress.best_run or 0
-        return Trained(method, float(score or 0.0), run, shares, self.progress.history)
+        score, shares = method.score(self.fixed)
+        self._warn_of_collapse(method, shares)
+        if method.phases:
+            score = self.progress.best_score or 0.0
+        return Trained(method, score, self.progress.best_run or 0, shares, self.progress.history)
 
     def _begin(self, run: int) -> Method:
         """A fresh method of one run, on the device."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import rasterio
 import rasterio.shutil
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
@@ -37,17 +38,48 @@ def to_rasterio(window: Window) -> RasterWindow:
 
 
 @contextmanager
-def gdal_errors(action: str) -> Iterator[None]:
+def gdal_errors(action: str, kind: type[RssegError] = InputError) -> Iterator[None]:
     """Turn GDAL's complaints into one sentence: ``cannot ACTION (GDAL: reason)``.
 
-    Raises: InputError.
+    Raises: ``kind``.
     """
     try:
         yield
-    except (RasterioError, CRSError) as problem:
+    except (RasterioError, CRSError, CPLE_BaseError) as problem:
         # "Read failed. See previous exception for details." hides the reason in its cause
         reason = " ".join(str(problem.__cause__ or problem).split())
-        raise InputError(f"cannot {action} (GDAL: {reason})") from problem
+        raise kind(f"cannot {action} (GDAL: {reason})") from problem
+
+
+def check_whole(path: Path) -> None:
+    """Check that every tile of a GeoTIFF just written lies inside the file.
+
+    GDAL compresses and writes in threads, and says nothing when the disk is full.
+    Raises: RssegError.
+    """
+    size = path.stat().st_size
+    with gdal_errors(f"write {path}; is the disk full?", RssegError), _quiet(), rasterio.open(path) as dataset:
+        ends = [
+            _tile_end(dataset, band, row, col)
+            for band in dataset.indexes
+            for (row, col), _ in dataset.block_windows(band)
+        ]
+    if any(end is None or end > size for end in ends):
+        raise RssegError(f"{path} could not be written completely; is the disk full?")
+
+
+def _tile_end(dataset: rasterio.DatasetReader, band: int, row: int, col: int) -> int | None:
+    """One past the last byte of a tile, or None where it was never written."""
+    place = [dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band) for what in ("OFFSET", "SIZE")]
+    return None if None in place else int(place[0]) + int(place[1])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Rasters without georeference are fine here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def open_raster(path: Path | str) -> rasterio.DatasetReader:
@@ -58,8 +90,7 @@ def open_raster(path: Path | str) -> rasterio.DatasetReader:
     name = str(path)
     if not name.startswith("/vsi"):
         _check_file(Path(name))
-    with warnings.catch_warnings(), gdal_errors(f"read {name}: it is no raster of a known format, or it is damaged"):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with _quiet(), gdal_errors(f"read {name}: it is no raster of a known format, or it is damaged"):
         dataset = rasterio.open(name)
     if dataset.driver in DRIVERS and dataset.count > 0:
         return dataset
@@ -158,8 +189,7 @@ class RasterWriter:
     ) -> None:
         self.path = path
         options = creation_options(compress, _predictor(predictor, dtype), level, blocksize)
-        with warnings.catch_warnings(), gdal_errors(f"write {path}"):
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with _quiet(), gdal_errors(f"write {path}", RssegError):
             self._dataset = rasterio.open(
                 path, "w", **_profile(grid), count=count, dtype=dtype, nodata=nodata, **options
             )
@@ -186,16 +216,19 @@ class RasterWriter:
     def write(self, values: np.ndarray, window: Window) -> None:
         """Write values (count, h, w), or (h, w) for a single band, of the raster's type at ``window``."""
         cube = values[np.newaxis] if values.ndim == 2 else values
-        with gdal_errors(f"write {self.path}"):
+        with gdal_errors(f"write {self.path}", RssegError):
             self._dataset.write(cube, window=to_rasterio(window))
 
     def close(self) -> None:
-        """Write what is still cached and close the file; closing twice is fine.
+        """Write what is still cached, close the file and check that it is whole; closing twice is fine.
 
-        Raises: InputError if GDAL could not write everything, for instance on a full disk.
+        Raises: RssegError if GDAL could not write everything, for instance on a full disk.
         """
-        with gdal_errors(f"write {self.path}"):
+        if self._dataset.closed:
+            return
+        with gdal_errors(f"write {self.path}", RssegError):
             self._dataset.close()
+        check_whole(self.path)
 
     def __enter__(self) -> "RasterWriter":
         return self
@@ -259,7 +292,7 @@ def write_cog(
 
     ``predictor`` suits measured values and harms labels. Memory is GDAL's block cache.
     """
-    with gdal_errors(f"write {target}"), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20):
+    with gdal_errors(f"write {target}", RssegError), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20):
         rasterio.shutil.copy(
             source,
             target,
@@ -272,3 +305,4 @@ def write_cog(
             num_threads="ALL_CPUS",
             bigtiff="IF_SAFER",
         )
+    check_whole(target)

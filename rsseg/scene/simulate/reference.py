@@ -113,7 +113,7 @@ def _draw(place: _Place, value: int, seed: int, number: int) -> Polygon | None:
     shape = _outline(mask, (row + 0.5, col + 0.5), _REACH[value - 1], draws[1:])
     for _ in range(4):
         taken = ~geometry_mask([shape], mask.shape, Affine.identity())
-        if taken.sum() >= 12 and mask[taken].mean() >= PURITY:
+        if taken.sum() >= 12 and place.free[taken].all() and mask[taken].mean() >= PURITY:
             place.free &= ~binary_dilation(taken, iterations=_GAP)
             return Polygon([(x + place.window.col, y + place.window.row) for x, y in shape.exterior.coords])
         shape = scale(shape, 0.8, 0.8, origin=(col + 0.5, row + 0.5))
@@ -127,7 +127,7 @@ def _outline(mask: NDArray[np.bool_], centre: tuple[float, float], reach: float,
     for k in range(_CORNERS):
         angle = 2 * np.pi * (k + 0.6 * float(draws[1 + k])) / _CORNERS
         step = np.sin(angle), np.cos(angle)
-        distance = _extent(mask, centre, step, reach) * (0.78 + 0.24 * float(draws[1 + _CORNERS + k]))
+        distance = _extent(mask, centre, step, reach) * (0.76 + 0.24 * float(draws[1 + _CORNERS + k]))
         corners.append((centre[1] + distance * step[1], centre[0] + distance * step[0]))
     return Polygon(corners)
 
@@ -138,9 +138,9 @@ def _extent(mask: NDArray[np.bool_], centre: tuple[float, float], step: tuple[fl
     while distance < reach:
         row, col = int(centre[0] + distance * step[0]), int(centre[1] + distance * step[1])
         if not (0 <= row < mask.shape[0] and 0 <= col < mask.shape[1] and mask[row, col]):
-            break
+            return distance - 0.5
         distance += 0.5
-    return distance
+    return reach
 
 
 def _on_map(polygon: Polygon, product: Product) -> Polygon:
