@@ -34,5 +34,19 @@ test: lint types
 slow: $(READY)
 	$(BIN)/python -m pytest -m "slow"
 
+# the sample products' folder demo/ is a run like any other: made again, it does only what is missing
+demo: $(READY)
+	@$(BIN)/rsseg run quick sample_data/liss4_january sample_data/liss4_march.zip -o demo \
+		--reference sample_data/liss4_january_reference.gpkg --reference sample_data/liss4_march_reference.gpkg --field class
+	@echo "open demo/liss4_january/pictures/recal.png, or drag demo/liss4_january/labels/recal.tif into QGIS"
+
+sample-data: $(READY)
+	RSSEG=$(BIN)/rsseg sample_data/make.sh
+
+# needs about 20 GB of disk at full size, and a quiet machine
+bench: $(READY)
+	$(BIN)/python benchmarks/toa.py
+	$(BIN)/python benchmarks/labelling.py
+
 clean:
 	rm -rf demo .mypy_cache .ruff_cache .pytest_cache

@@ -225,8 +225,8 @@ def real_landsat(data: Path, folder: Path, scene: str) -> Path:
     source = data / "toa_landsat8"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source / f"{scene}_MTL.json", folder / f"{scene}_MTL.json")
-    for path in source.glob(f"*{scene}_B?*.*"):
-        name = path.name.removeprefix("tiny_").replace("_DN", "").replace(".tif", ".TIF")
-        if "refl" not in name and "expected" not in name:
-            shutil.copyfile(path, folder / name)
+    for number in range(1, 10):
+        for name in (f"tiny_{scene}_B{number}.TIF", f"{scene.removesuffix('LGN00')}_B{number}_DN.tif"):
+            if (source / name).exists():
+                shutil.copyfile(source / name, folder / f"{scene}_B{number}.TIF")
     return folder

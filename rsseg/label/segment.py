@@ -187,14 +187,16 @@ def _starts(axis: Axis, indices: NDArray) -> NDArray[np.int64]:
 
 
 class _Once:
-    """A source that is read once, of which the mask is wanted too."""
+    """Pixels that were read once, in their full width, of which the mask is wanted too."""
 
     def __init__(self, scene: SceneInput, pixels: Window) -> None:
         self.shape, self.dtype = scene.source.shape, scene.source.dtype
+        self.top = pixels.row
         self.values, self.valid = scene.source.read(pixels)
 
     def read(self, window: Window) -> tuple[NDArray, NDArray[np.bool_]]:
-        return self.values, self.valid
+        rows = slice(window.row - self.top, window.end[0] - self.top)
+        return self.values[:, rows], self.valid[rows]
 
 
 class _BatchRunner:

@@ -5,7 +5,7 @@ channels-last order without a copy. Pieces of scenes (whole ones, or bands of ro
 found by its piece's base, its row and its column.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from torch import Tensor
 from rsseg.learn.inputs import SceneInput
 from rsseg.learn.normalise import Normalisation, folded
 from rsseg.scene.grid import Window
+
+STRIP_PIXELS = 1 << 22
+"""Pixels read at a time; what is read is copied once or twice on its way into the arena."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +33,21 @@ class Arena:
     """Pieces of scenes in memory, on one device, gathered as normalised float32 patches."""
 
     def __init__(self, pieces: Sequence[Piece], normalisation: Normalisation, device: torch.device) -> None:
-        """Read every piece once. Invalid pixels become the band's mean, rounded to the stored type."""
+        """Read every piece once, by strips, so that no second copy of it exists.
+
+        Invalid pixels become the band's mean, rounded to the stored type.
+        """
         self.pieces = tuple(pieces)
         self.dtype = np.result_type(*(piece.scene.source.dtype for piece in pieces))
         sizes = [piece.window.height * piece.window.width for piece in pieces]
         bands = pieces[0].scene.source.shape[0]
         flat = torch.empty((sum(sizes), bands), dtype=_stored_type(self.dtype), device=device)
         bases = np.concatenate([[0], np.cumsum(sizes)])
-        for piece, first, last in zip(pieces, bases, bases[1:], strict=False):
-            flat[first:last] = torch.from_numpy(read_filled(piece, normalisation, self.dtype).reshape(-1, bands))
+        for piece, base in zip(pieces, bases, strict=False):
+            for strip in _strips(piece):
+                values = read_filled(strip, normalisation, self.dtype).reshape(-1, bands)
+                first = base + (strip.window.row - piece.window.row) * strip.window.width
+                flat[first : first + len(values)] = torch.from_numpy(values)
         self.flat = flat
         self.base = torch.as_tensor(bases[:-1], device=device)
         self.height = torch.tensor([piece.window.height for piece in pieces], device=device)
@@ -65,6 +74,14 @@ class Arena:
         if self.dtype == np.uint16:
             return values.to(torch.int32).bitwise_and_(0xFFFF).to(torch.float32)
         return values.to(torch.float32)
+
+
+def _strips(piece: Piece) -> Iterator[Piece]:
+    """A piece in full-width strips of about ``STRIP_PIXELS``."""
+    window, last = piece.window, piece.window.end[0]
+    rows = max(1, STRIP_PIXELS // window.width)
+    for row in range(window.row, last, rows):
+        yield Piece(piece.scene, Window(row, window.col, min(rows, last - row), window.width))
 
 
 def read_filled(piece: Piece, normalisation: Normalisation, dtype: np.dtype) -> NDArray:

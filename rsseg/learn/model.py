@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from rsseg.errors import ModelError
+from rsseg.errors import ModelError, UsageError
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
 from rsseg.learn.normalise import Normalisation
 from rsseg.learn.tensors import load_tensors, save_tensors
@@ -95,6 +95,8 @@ def load_model(path: Path) -> Model:
     tensors, notes = load_tensors(path, "model")
     try:
         inference = Inference.model_validate(notes["inference"])
+        if identity_of(inference, tensors) != notes.get("identity"):
+            raise ModelError(f"{path} was altered or damaged: its contents do not have its recorded identity")
         network = PatchNetwork(inference.network, len(inference.bands), inference.patch, inference.classes)
         network.load_state_dict(tensors)
         for name, tensor in network.named_parameters():
@@ -102,13 +104,16 @@ def load_model(path: Path) -> Model:
     except KeyError:
         raise ModelError(f"{path} is not a model of rsseg (a checkpoint, perhaps)") from None
     except ValidationError as problem:
-        found = notes["inference"].get("schema_number")
-        hint = (
-            f"its schema is {found}, this rsseg reads {SCHEMA}" if found != SCHEMA else str(problem.errors()[0]["loc"])
-        )
-        raise ModelError(f"{path} cannot be used by this version of rsseg ({hint})") from None
-    except RuntimeError:
+        raise ModelError(f"{path} cannot be used by this version of rsseg ({_hint(notes, problem)})") from None
+    except (RuntimeError, UsageError):
         raise ModelError(f"{path} holds other tensors than its description says") from None
-    if identity_of(inference, tensors) != notes.get("identity"):
-        raise ModelError(f"{path} was altered or damaged: its contents do not have its recorded identity")
     return Model(inference, network, notes.get("provenance", {}))
+
+
+def _hint(notes: Mapping[str, Any], problem: ValidationError) -> str:
+    """What of a model's description does not suit this version."""
+    inference = notes["inference"]
+    found = inference.get("schema_number", SCHEMA) if isinstance(inference, dict) else SCHEMA
+    if found != SCHEMA:
+        return f"its schema is {found}, this rsseg reads {SCHEMA}"
+    return ".".join(str(part) for part in problem.errors()[0]["loc"]) or "its description"

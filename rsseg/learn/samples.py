@@ -118,11 +118,20 @@ class SceneSamples:
         chunks = self._chunks(draw)
         self.arena = Arena([Piece(p.scene, window) for p, window, _ in chunks], self.normalisation, self.device)
         self.piece, self.row, self.col = self._positions(chunks)
+        self.largest = min(min(window.height, window.width) for _, window, _ in chunks)
         self._drawn = draw
 
     def gather(self, indices: Tensor, size: int | None = None, offset: tuple[int, int] = (0, 0)) -> Tensor:
-        """Patches (n, bands, size, size), normalised; larger windows stay inside what lies in memory."""
+        """Patches (n, bands, size, size), normalised; larger windows stay inside what lies in memory.
+
+        Raises: TrainingError for a window larger than a scene, or than the rows of one that lie in memory.
+        """
         size = size or self.patch
+        if size > self.largest:
+            raise TrainingError(
+                f"windows of {size} pixels do not fit in the {self.largest} that lie in memory; "
+                "choose smaller windows, or more --memory"
+            )
         piece, row, col = self.piece[indices], self.row[indices], self.col[indices]
         if size != self.patch or offset != (0, 0):
             margin = (size - self.patch) // 2

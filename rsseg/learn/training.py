@@ -6,6 +6,7 @@ epochs goes on as if it had never stopped.
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -89,16 +90,17 @@ class Trainer:
         A checkpoint of other settings is an error, or is ignored when not ``strict``.
         """
         saved = self._load(strict) if resume else None
-        chosen: tuple[Method, Mapping[str, float]] | None = None
+        method: Method | None = None
         for run in range(self.progress.run, self.settings.restarts):
             method = self._begin(run)
             self._train_run(method, saved)
             saved = None
-            chosen = self._choose(method, chosen)
-        if chosen is None:  # the checkpoint was of the last run's end, and an earlier run was the best
-            raise TrainingError("the checkpoint holds no run to go on from; train anew without --resume")
-        method = self._restored(chosen)
-        self.samples.redraw(0)
+            self._judge(method)
+        if method is None:
+            raise TrainingError(f"{self.settings.restarts} restarts leave no run to train; choose at least 1")
+        if self.best is not None:
+            method.network.load_state_dict(self.best)
+        self.samples.redraw(0)  # like settling, on patches that do not depend on where a training was resumed
         method.finish(self.samples, self.settings.seed)
         score, shares = method.score(self.fixed)
         self._warn_of_collapse(method, shares)
@@ -155,33 +157,27 @@ class Trainer:
         self._check_finite(losses, phase, epoch)
         with self._autocast():
             score, shares = method.score(self.fixed)
+        if not math.isfinite(score):
+            raise TrainingError(self._broken(len(losses), phase, epoch))
         loss = float(torch.stack(losses).double().mean()) if losses else float("nan")
         task.advance(1, f"loss {loss:.4f}, {shares['clusters_used']} clusters")
         where = {"run": self.progress.run, "phase": phase.name, "epoch": epoch + 1, "steps": len(losses)}
         seconds = round(time.perf_counter() - began, 3)
         return {**where, "loss": loss, "score": score, **shares, "seconds": seconds}
 
-    def _choose(self, method: Method, chosen: Any) -> tuple[Method, Mapping[str, float]]:
-        """Settle a finished run's batch norm, score it, and keep it if it is the best so far."""
+    def _judge(self, method: Method) -> None:
+        """Settle a finished run's batch norm, score it, and keep its tensors if it is the best so far."""
+        self.samples.redraw(0)
         if method.phases:
             fixed = self._fixed_sample(SETTLE_BATCHES * SETTLE_SIZE)
             settle(method.network, [self.samples.gather(chunk) for chunk in fixed.split(SETTLE_SIZE) if len(chunk) > 1])
-        score, shares = method.score(self.fixed)
+        score = method.score(self.fixed)[0]
         best, self.progress.run = self.progress.best_score, self.progress.run + 1
-        if best is not None and score >= best:
-            return chosen or (method, shares)
+        if best is not None and not score < best:
+            return
         self.progress.best_score, self.progress.best_run = score, self.progress.run - 1
         if self.settings.restarts > 1:
             self.best = {name: tensor.detach().clone() for name, tensor in method.network.state_dict().items()}
-        return method, shares
-
-    def _restored(self, chosen: tuple[Method, Mapping[str, float]]) -> tuple[Method, Mapping[str, float]]:
-        """The best run's network; after a resume it comes from the checkpoint."""
-        method, shares = chosen
-        if self.best is not None:
-            method.network.load_state_dict(self.best)
-            shares = method.score(self.fixed)[1]
-        return method, shares
 
     def _enough(self, score: float) -> bool:
         """Whether the phase has stopped getting better, by its unsupervised score."""
@@ -204,10 +200,14 @@ class Trainer:
             return
         broken = torch.nonzero(~torch.isfinite(torch.stack(losses)))
         if len(broken):
-            raise TrainingError(
-                f"the loss is not finite at step {int(broken[0]) + 1} of epoch {epoch + 1} (phase {phase.name}); "
-                "try a smaller learning_rate, or --precision fp32"
-            )
+            raise TrainingError(self._broken(int(broken[0]) + 1, phase, epoch))
+
+    @staticmethod
+    def _broken(step: int, phase: Phase, epoch: int) -> str:
+        return (
+            f"the loss is not finite at step {step} of epoch {epoch + 1} (phase {phase.name}); "
+            "try a smaller learning_rate, or --precision fp32"
+        )
 
     def _load(self, strict: bool) -> tuple[Tensors, Mapping[str, Any]] | None:
         """The checkpoint's tensors and numbers, if there is a checkpoint."""
@@ -244,8 +244,7 @@ class Trainer:
         runs = f" (run {self.progress.run + 1} of {self.settings.restarts})" if self.settings.restarts > 1 else ""
         return f"training, epochs{runs}: {phase.name}"
 
-    def _warn_of_collapse(self, method: Method) -> None:
-        shares = method.score(self.fixed)[1]
+    def _warn_of_collapse(self, method: Method, shares: Mapping[str, float]) -> None:
         classes = method.network.classes
         if shares["clusters_used"] < max(2, classes / 3) or shares["largest_share"] > 0.95:
             warn(

@@ -65,7 +65,7 @@ def check_whole(path: Path) -> None:
             for (row, col), _ in dataset.block_windows(band)
         ]
     if any(end is None or end > size for end in ends):
-        raise RssegError(f"{path} could not be written completely; is the disk full?")
+        raise RssegError(f"{path.name} could not be written completely; is the disk full?")
 
 
 def _tile_end(dataset: rasterio.DatasetReader, band: int, row: int, col: int) -> int | None:

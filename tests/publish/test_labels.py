@@ -1,3 +1,5 @@
+import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -92,6 +94,29 @@ def test_gdal_lists_names_and_attribute_table(tmp_path: Path, blobs: np.ndarray)
     assert f"<F>{(blobs == 2).sum()}</F>" in shown
 
 
+QGIS = """
+import json, sys
+from qgis.core import QgsApplication, QgsRasterLayer
+application = QgsApplication([], False)
+application.initQgis()
+layer = QgsRasterLayer(sys.argv[1], "map")
+print(json.dumps([[int(entry.value), entry.color.name(), entry.label] for entry in layer.renderer().classes()]))
+"""
+
+
+@pytest.mark.qgis
+def test_qgis_opens_the_map_with_its_named_legend(tmp_path: Path, blobs: np.ndarray) -> None:
+    python = shutil.which("python3", path="/usr/bin") or "python3"
+    if subprocess.run([python, "-c", "import qgis.core"], capture_output=True).returncode:
+        pytest.skip("QGIS's Python modules are not installed")
+    write(tmp_path / "m.tif", blobs)
+    command = [python, "-c", QGIS, str(tmp_path / "m.tif")]
+    shown = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    )
+    assert json.loads(shown.stdout) == [[1, "#0000ff", "water"], [2, "#00ff00", 'a "b" <c>\n&']]
+
+
 def test_confidence_is_scaled_and_has_its_own_nodata(tmp_path: Path) -> None:
     stored = np.array([[0, 127, 254, 255]], np.uint8)
     with ConfidenceWriter(tmp_path / "c.tif", grid_for((1, 4)), tags={"model": "abc"}) as writer:
@@ -103,6 +128,7 @@ def test_confidence_is_scaled_and_has_its_own_nodata(tmp_path: Path) -> None:
     assert left_behind(tmp_path) == ["c.tif"]
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_a_map_without_georeference_has_none(tmp_path: Path) -> None:
     write_map(tmp_path / "m.tif", np.ones((3, 4), np.uint8), grid=Grid(3, 4))
     with rasterio.open(tmp_path / "m.tif") as opened:

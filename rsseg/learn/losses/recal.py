@@ -10,6 +10,11 @@ def plogp(p: Tensor) -> Tensor:
     return p * p.clamp_min(torch.finfo(p.dtype).tiny).log()
 
 
+def _wide(p: Tensor) -> Tensor:
+    """``p`` in at least float32: entropies of half precision lose the clusters of small probability."""
+    return p.float() if p.dtype in (torch.float16, torch.bfloat16) else p
+
+
 def classification_entropy(p: Tensor) -> Tensor:
     """H_phi: the mean entropy of the rows of ``p`` (n, classes), in nats."""
     return -plogp(p).sum() / len(p)
@@ -27,7 +32,7 @@ def recal_loss(p: Tensor, weight: float = 1.0) -> Tensor:
     minus the mutual information of sample and cluster; below 1 the uniform answer costs less than one cluster for
     all, above 1 more.
     """
-    p = p.float() if p.dtype in (torch.float16, torch.bfloat16) else p
+    p = _wide(p)
     return weight * classification_entropy(p) - class_entropy(p.sum(dim=0))
 
 
@@ -45,14 +50,14 @@ class Accumulator:
 
     def add(self, p: Tensor) -> None:
         """Store a mini-batch's probabilities (n, classes); no gradient flows through them later."""
-        p = p.detach().float()
+        p = _wide(p.detach())
         self.count += len(p)
         self.phi = self.phi - plogp(p).sum()
         self.psi = self.psi + p.sum(dim=0)
 
     def loss(self, p: Tensor, weight: float = 1.0) -> Tensor:
         """The loss of all that was stored together with ``p``, whose gradient flows."""
-        p = p.float() if p.dtype in (torch.float16, torch.bfloat16) else p
+        p = _wide(p)
         entropy = (self.phi - plogp(p).sum()) / (self.count + len(p))
         return weight * entropy - class_entropy(self.psi + p.sum(dim=0))
 
@@ -62,7 +67,7 @@ class Accumulator:
         ``add`` must have seen every chunk, ``p`` among them. With N samples and their mean q the loss is
         weight mean H(p) + sum q log q, and d(sum q log q)/dp = (1 + log q) / N.
         """
-        p = p.float() if p.dtype in (torch.float16, torch.bfloat16) else p
+        p = _wide(p)
         mean = self.psi / self.psi.sum()
         slope = 1 + mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
         return (-weight * plogp(p).sum() + (p * slope).sum()) / self.count

@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from rsseg.errors import TrainingError
 from rsseg.learn.losses.recal import Accumulator, recal_loss
 from rsseg.learn.methods.base import Method, MethodSettings, Phase, cluster_shares, shuffled
 from rsseg.learn.methods.kmeans import fit_centres
@@ -50,8 +51,16 @@ class RecalPhase(Phase):
         self.optimiser = torch.optim.SGD(network.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
 
     def batches(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """Shuffled groups of ``accumulate`` mini-batches; all samples in one where there are fewer."""
-        yield from shuffled(count, min(count, self.settings.batch * self.settings.accumulate), generator)
+        """Shuffled groups of ``accumulate`` mini-batches; all samples in one where there are fewer.
+
+        Raises: TrainingError for a single sample, of which batch norm has no statistics.
+        """
+        if count < 2:
+            raise TrainingError("RECAL trains on two or more patches, and there is one; choose a smaller --stride")
+        size = min(count, self.settings.batch * self.settings.accumulate)
+        if size % self.settings.batch == 1:  # nor has it of a last mini-batch of one
+            size -= 1
+        yield from shuffled(count, size, generator)
 
     def step(self, samples: Samples, indices: Tensor) -> Tensor:
         """One update's gradients: Algorithm 1, Algorithm 2, or the exact gradient of the accumulated batch."""

@@ -63,18 +63,28 @@ class VggFeatures(nn.Module):
     def load_imagenet(self, weights: dict[str, Tensor]) -> None:
         """Start from a VGG16-BN state dictionary (``features.*``; others are ignored).
 
-        The first convolution has three inputs. For another number of bands its filters are repeated in the order
-        of the bands and scaled by 3 / bands, which keeps the size of its response to a grey image.
+        The first convolution has three inputs; ``spread_filters`` makes it fit another number of bands.
         """
         mine = self.layers.state_dict()
         try:
             chosen = {key: weights[f"features.{key}"] for key in mine}
-            bands = mine["0.weight"].shape[1]
-            filters = [chosen["0.weight"][:, band % 3] for band in range(bands)]
-            chosen["0.weight"] = torch.stack(filters, dim=1) * (3 / bands)
+            chosen["0.weight"] = spread_filters(chosen["0.weight"], mine["0.weight"].shape[1])
             self.layers.load_state_dict(chosen)
-        except (KeyError, RuntimeError) as problem:
+        except (KeyError, IndexError, TypeError, RuntimeError) as problem:
             raise InputError("the weights are not those of VGG16-BN as torchvision stores them") from problem
+
+
+def spread_filters(weight: Tensor, bands: int) -> Tensor:
+    """First-convolution filters (out, 3, h, w) for another number of bands: (out, bands, h, w).
+
+    The response to a grey image, repeated over the bands, stays what it is for three: filters are repeated in the
+    order of the bands, each divided by how often it occurs; fewer than three bands share the sum of all filters.
+    """
+    if bands < 3:
+        return weight.sum(dim=1, keepdim=True).expand(-1, bands, -1, -1) / bands
+    source = [band % 3 for band in range(bands)]
+    times = torch.tensor([source.count(band) for band in source], dtype=weight.dtype)
+    return weight[:, source] / times[:, None, None]
 
 
 def start(features: VggFeatures, weights: str) -> None:

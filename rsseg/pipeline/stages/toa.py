@@ -15,7 +15,7 @@ from rsseg.prefetch import prefetch
 from rsseg.progress import SILENT, Reporter
 from rsseg.scene.encoding import ENCODINGS, Converter, Encoding
 from rsseg.scene.formats import Compression, StoredType
-from rsseg.scene.grid import Grid, Window
+from rsseg.scene.grid import Window
 from rsseg.scene.radiometry import Calibration
 from rsseg.scene.raster import CACHE_BYTES, RasterWriter, label_windows, write_cog
 from rsseg.scene.sensors import open_scene
@@ -55,7 +55,9 @@ def toa(
     _warn_of_saturation(scene, encoding)
     with replacing(target, overwrite) as part, rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20):
         plain = part.with_name(f"plain-{part.name}") if cog else part
-        valid = _convert(scene, window, plain, encoding, clip, compress, reporter)
+        valid = _convert(
+            scene, window, _writer(scene, window, plain, encoding, compress, cog), encoding, clip, reporter
+        )
         if valid == 0:
             where = "within these bounds" if bounds else "in it"
             raise InputError(f"{source} has no valid pixel {where}: every pixel is fill")
@@ -95,23 +97,13 @@ def _warn_of_saturation(scene: Scene, encoding: Encoding) -> None:
 
 
 def _convert(
-    scene: Scene,
-    window: Window,
-    path: Path,
-    encoding: Encoding,
-    clip: bool,
-    compress: Compression,
-    reporter: Reporter,
+    scene: Scene, window: Window, writer: RasterWriter, encoding: Encoding, clip: bool, reporter: Reporter
 ) -> int:
-    """Write the window to ``path``; returns the number of valid pixels."""
-    grid = scene.grid.crop(window)
+    """Write the window and close the writer; returns the number of valid pixels."""
     valid_pixels = 0
-    strips = list(label_windows(grid))
-    with (
-        _writer(scene, grid, path, encoding, compress) as writer,
-        reporter.task("reflectance" if scene.units == "reflectance" else "radiance", len(strips)) as task,
-    ):
-        convert = Converter(scene.bands, np.dtype(scene.dtype), encoding, clip)
+    strips = list(label_windows(scene.grid.crop(window)))
+    convert = Converter(scene.bands, np.dtype(scene.dtype), encoding, clip)
+    with writer, reporter.task(scene.units, len(strips)) as task:
         for strip, values, valid in prefetch(_strips(scene, window, strips)):
             writer.write(convert(values, valid), strip)
             valid_pixels += int(np.count_nonzero(valid))
@@ -127,11 +119,13 @@ def _strips(scene: Scene, window: Window, strips: Sequence[Window]) -> Iterator[
             yield strip, *reader.read(place)
 
 
-def _writer(scene: Scene, grid: Grid, path: Path, encoding: Encoding, compress: Compression) -> RasterWriter:
+def _writer(
+    scene: Scene, window: Window, path: Path, encoding: Encoding, compress: Compression, temporary: bool
+) -> RasterWriter:
     count = len(scene.bands)
     return RasterWriter(
         path,
-        grid,
+        scene.grid.crop(window),
         count=count,
         dtype=encoding.dtype,
         nodata=encoding.nodata,
@@ -140,6 +134,8 @@ def _writer(scene: Scene, grid: Grid, path: Path, encoding: Encoding, compress: 
         scales=[encoding.scale] * count,
         offsets=[encoding.offset] * count,
         compress=compress,
+        # what is copied to a COG and then deleted need not be small
+        level=1 if temporary else None,
     )
 
 
