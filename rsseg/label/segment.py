@@ -7,7 +7,7 @@ rows read at a time, and the labels of a crop are the crop of the whole scene's 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -224,15 +224,22 @@ class _BatchRunner:
     def _fill(self, batch: int, numbers: NDArray[np.int64], block: _Block) -> None:
         if batch != self.current:
             self.flush()
-            bands, patch = block.arena.flat.shape[1], self.grid.patch
-            empty = torch.zeros(self.labeller.batch, bands, patch, patch, device=self.labeller.device)
-            self.inputs, self.current = empty.contiguous(memory_format=torch.channels_last), batch
-        rows, cols = np.divmod(numbers, self.grid.cols.count)
-        top = torch.from_numpy(_starts(self.grid.rows, rows) - block.pixels.row).to(self.inputs.device)
-        left = torch.from_numpy(_starts(self.grid.cols, cols) - block.pixels.col).to(self.inputs.device)
-        slots = torch.from_numpy(numbers - batch * self.labeller.batch).to(self.inputs.device)
-        self.inputs[slots] = block.arena.gather(torch.zeros_like(top), top, left, self.grid.patch)
+            self.current = batch
         self.filled.append(numbers)
+        patches = self._gather(numbers, block)
+        if len(numbers) == self.labeller.batch:
+            self.inputs = patches
+            return
+        if len(self.filled) == 1:
+            empty = torch.zeros(self.labeller.batch, *patches.shape[1:], device=patches.device)
+            self.inputs = empty.contiguous(memory_format=torch.channels_last)
+        self.inputs[torch.from_numpy(numbers - batch * self.labeller.batch).to(patches.device)] = patches
+
+    def _gather(self, numbers: NDArray[np.int64], block: _Block) -> Tensor:
+        rows, cols = np.divmod(numbers, self.grid.cols.count)
+        top = torch.from_numpy(_starts(self.grid.rows, rows) - block.pixels.row).to(self.labeller.device)
+        left = torch.from_numpy(_starts(self.grid.cols, cols) - block.pixels.col).to(self.labeller.device)
+        return block.arena.gather(torch.zeros_like(top), top, left, self.grid.patch)
 
     def flush(self) -> None:
         """Run the network on the batch in hand and file its votes by row."""
@@ -242,12 +249,13 @@ class _BatchRunner:
         votes = self._run(self.inputs)[numbers - self.current * self.labeller.batch]
         rows, cols = np.divmod(numbers, self.grid.cols.count)
         first, last = self.labeller.across
-        for row, places in groupby(range(len(rows)), key=lambda place: int(rows[place])):
-            chosen = slice((listed := list(places))[0], listed[-1] + 1)
+        cuts = [0, *(np.flatnonzero(np.diff(rows)) + 1), len(rows)]
+        for start, end in pairwise(cuts):
+            row, columns = int(rows[start]), cols[start:end] - first
             if row not in self.votes:
                 self.votes[row] = np.zeros((last - first, votes.shape[1] + 1), np.int64)
-            self.votes[row][cols[chosen] - first, :-1] = votes[chosen]
-            self.votes[row][cols[chosen] - first, -1] = 1
+            self.votes[row][columns, :-1] = votes[start:end]
+            self.votes[row][columns, -1] = 1
         self.current, self.filled = None, []
 
     @torch.inference_mode()

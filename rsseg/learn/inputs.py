@@ -1,6 +1,6 @@
 """What training and labelling read: arrays by windows, with the line that turns them into physical values."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg.scene.grid import PatchGrid, Window
+from rsseg.scene.grid import Axis, PatchGrid, Window
 
 VALID_SHARE = 0.99
 """Training patches have at least this share of valid pixels; labelling takes every patch with one."""
@@ -90,28 +90,27 @@ def patch_rows(source: PixelSource, patches: PatchGrid, strip_rows: int = 256) -
     Memory grows with the width, not with the height: a strip, and the cell sums of one patch's height.
     """
     sums = _cell_rows(source, patches, strip_rows)
+    across = _cell_ranges(patches.cols)
     waiting: list[NDArray] = []
     first = 0
-    for row, (start, end) in enumerate(_cell_ranges(patches.rows.breaks, patches.rows.starts, patches.patch)):
+    for row, (start, end) in enumerate(_cell_ranges(patches.rows)):
         while first + len(waiting) < end:
             waiting.append(next(sums))
         del waiting[: start - first]  # cells of earlier patches, and of the gap where the stride exceeds the patch
         first = start
         column = sum(waiting[1 : end - first], waiting[0].copy())
-        yield _patch_row(row, column, patches)
+        yield _patch_row(row, column, across)
 
 
-def _cell_ranges(breaks: Sequence[int], starts: Sequence[int], patch: int) -> Iterator[tuple[int, int]]:
-    """For each patch, the half-open range of the cells it is made of."""
-    position = {edge: index for index, edge in enumerate(breaks)}
-    for start in starts:
-        yield position[start], position[start + patch]
+def _cell_ranges(axis: Axis) -> NDArray[np.int64]:
+    """For each patch, the half-open range of the cells it is made of: (patches, 2)."""
+    starts = np.array(axis.starts)
+    return np.searchsorted(axis.breaks, np.stack([starts, starts + axis.patch], axis=1))
 
 
-def _patch_row(row: int, cells: NDArray, patches: PatchGrid) -> PatchRow:
+def _patch_row(row: int, cells: NDArray, ranges: NDArray[np.int64]) -> PatchRow:
     """Sum the cells (1 + 2 bands, cells across) of one row of patches to its patches."""
     running = np.concatenate([np.zeros_like(cells[:, :1]), np.cumsum(cells, axis=1)], axis=1)
-    ranges = np.array(list(_cell_ranges(patches.cols.breaks, patches.cols.starts, patches.patch)))
     sums = running[:, ranges[:, 1]] - running[:, ranges[:, 0]]
     bands = (len(sums) - 1) // 2
     return PatchRow(row, sums[0].astype(np.int64), sums[1 : 1 + bands].T, sums[1 + bands :].T)

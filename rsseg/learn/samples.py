@@ -19,6 +19,9 @@ from rsseg.scene.grid import PatchGrid, Window
 QUANTILE_PATCHES = 16384
 """Patches whose pixels give the percentiles of the range normalisation."""
 
+MAX_PATCHES = 1 << 24
+"""Training patches kept at most, by regular thinning of what the scenes have: 128 MiB of numbers."""
+
 
 class Samples(Protocol):
     """Normalised float32 samples by index."""
@@ -48,7 +51,7 @@ class TrainingPatches:
 def find_patches(
     scenes: Sequence[SceneInput], patch: int, stride: int, advance: Callable[[int], None] = lambda rows: None
 ) -> tuple[list[TrainingPatches], Moments]:
-    """Stream every scene once: its training patches, and the moments of all their pixels.
+    """Stream every scene once: its training patches (at most ``MAX_PATCHES``), and the moments of all of them.
 
     ``advance`` is called with the rows of patches done. Raises: TrainingError if no patch of any scene is valid.
     """
@@ -56,7 +59,9 @@ def find_patches(
     if len(bands) != 1:
         raise ModelError(f"the scenes have {sorted(bands)} bands; choose the same ones of each with --bands")
     moments = Moments(bands.pop())
-    found = [_find(scene, PatchGrid.of(scene.source.shape[1:], patch, stride), moments, advance) for scene in scenes]
+    grids = [PatchGrid.of(scene.source.shape[1:], patch, stride) for scene in scenes]
+    step = -(-sum(len(grid) for grid in grids) // MAX_PATCHES)
+    found = [_find(scene, grid, step, moments, advance) for scene, grid in zip(scenes, grids, strict=True)]
     if not any(len(patches.numbers) for patches in found):
         names = ", ".join(scene.name for scene in scenes)
         raise TrainingError(
@@ -66,11 +71,14 @@ def find_patches(
     return found, moments
 
 
-def _find(scene: SceneInput, grid: PatchGrid, moments: Moments, advance: Callable[[int], None]) -> TrainingPatches:
+def _find(
+    scene: SceneInput, grid: PatchGrid, step: int, moments: Moments, advance: Callable[[int], None]
+) -> TrainingPatches:
     numbers = []
     for row in patch_rows(scene.source, grid):
         chosen = np.flatnonzero(row.count >= VALID_SHARE * grid.patch**2)
-        numbers.append(chosen + row.row * grid.cols.count)
+        found = chosen + row.row * grid.cols.count
+        numbers.append(found[found % step == 0])
         total, square = row.total[chosen].sum(axis=0), row.square[chosen].sum(axis=0)
         moments.add(int(row.count[chosen].sum()), total, square, scene.scale, scene.offset)
         advance(1)
@@ -102,7 +110,7 @@ class SceneSamples:
             self.redraw(0)
 
     def __len__(self) -> int:
-        return len(self.piece)
+        return len(self.numbers)
 
     @property
     def whole(self) -> bool:
@@ -117,7 +125,9 @@ class SceneSamples:
             return
         chunks = self._chunks(draw)
         self.arena = Arena([Piece(p.scene, window) for p, window, _ in chunks], self.normalisation, self.device)
-        self.piece, self.row, self.col = self._positions(chunks)
+        self.numbers = torch.from_numpy(np.concatenate([numbers for _, _, numbers in chunks])).to(self.device)
+        self._places = torch.tensor([_place(p.grid, window) for p, window, _ in chunks], device=self.device)
+        self._ends = torch.tensor([len(numbers) for _, _, numbers in chunks], device=self.device).cumsum(0)
         self.largest = min(min(window.height, window.width) for _, window, _ in chunks)
         self._drawn = draw
 
@@ -132,7 +142,7 @@ class SceneSamples:
                 f"windows of {size} pixels do not fit in the {self.largest} that lie in memory; "
                 "choose smaller windows, or more --memory"
             )
-        piece, row, col = self.piece[indices], self.row[indices], self.col[indices]
+        piece, row, col = self._position(indices.to(self.device))
         if size != self.patch or offset != (0, 0):
             margin = (size - self.patch) // 2
             row = torch.minimum((row + offset[0] - margin).clamp(min=0), self.arena.height[piece] - size)
@@ -150,16 +160,13 @@ class SceneSamples:
         taken = max(1, sum(size <= limit for size in pixels))
         return [every[i] for i in sorted(order[:taken])]
 
-    def _positions(self, chunks: Sequence[tuple[TrainingPatches, Window, NDArray[np.int64]]]) -> tuple[Tensor, ...]:
-        """Piece, row and column (n,) of every training patch in memory."""
-        columns = []
-        for index, (patches, window, numbers) in enumerate(chunks):
-            down, across = np.divmod(numbers, patches.grid.cols.count)
-            rows = np.array(patches.grid.rows.starts)[down] - window.row
-            cols = np.array(patches.grid.cols.starts)[across] - window.col
-            columns.append(np.stack([np.full(len(numbers), index), rows, cols]))
-        table = torch.from_numpy(np.concatenate(columns, axis=1)).to(self.device)
-        return table[0], table[1], table[2]
+    def _position(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Piece, and row and column in it, (n,) each, of patches in memory, from their numbers."""
+        piece = torch.bucketize(indices, self._ends, right=True)
+        across, last_row, last_col, top = self._places[piece].unbind(dim=1)
+        number, stride = self.numbers[indices], self.patches[0].grid.stride
+        row = torch.minimum(number // across * stride, last_row) - top
+        return piece, row, torch.minimum(number % across * stride, last_col)
 
     def _physical_sample(self) -> NDArray:
         """Physical pixels (n, bands) of a seeded sample of the patches in memory."""
@@ -167,6 +174,11 @@ class SceneSamples:
         chosen = torch.randperm(len(self), generator=generator)[:QUANTILE_PATCHES].to(self.device)
         pixels = self.gather(chosen).permute(0, 2, 3, 1).reshape(-1, len(self.normalisation.mean)).cpu().numpy()
         return pixels * np.array(self.normalisation.spread) + np.array(self.normalisation.centre)
+
+
+def _place(grid: PatchGrid, window: Window) -> tuple[int, int, int, int]:
+    """Patches across, the last row and column where a patch starts, and the first row in memory."""
+    return grid.cols.count, grid.rows.size - grid.patch, grid.cols.size - grid.patch, window.row
 
 
 def _row_chunks(patches: TrainingPatches, pixels: int) -> list[tuple[TrainingPatches, Window, NDArray[np.int64]]]:

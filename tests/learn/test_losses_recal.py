@@ -165,7 +165,7 @@ def big_batch(phase: RecalPhase, samples: SceneSamples, indices: Tensor) -> tupl
     network = phase.network
     loss = recal_loss(network.head.probabilities(network(samples.gather(indices))), phase.settings.entropy_weight)
     loss.backward()
-    return float(loss), gradients(network)
+    return float(loss.detach()), gradients(network)
 
 
 def test_two_passes_give_value_and_gradient_of_one_large_batch() -> None:

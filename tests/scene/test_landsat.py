@@ -59,6 +59,15 @@ def test_zero_in_any_band_is_fill(tmp_path: Path) -> None:
     np.testing.assert_array_equal(valid, (stack != 0).all(axis=0))
 
 
+def test_all_bands_zero_is_a_choice_that_does_not_depend_on_the_bands(tmp_path: Path) -> None:
+    stack = some_numbers((40, 50))
+    stack[1, 30, 30] = 0
+    product = make_landsat(tmp_path / "p", numbers=dict(zip((3, 4, 5), stack, strict=True)))
+    with open_scene(product, fill="all", bands=["red"]).open() as reader:
+        _, valid = reader.read(reader.scene.grid.window)
+    np.testing.assert_array_equal(valid, (stack != 0).any(axis=0))
+
+
 def test_a_zip_and_the_metadata_file_are_ways_in(tmp_path: Path) -> None:
     product = make_landsat(tmp_path / "p")
     assert open_scene(zipped(product, tmp_path / "p.zip", "inner")).name == "LC08_TEST"

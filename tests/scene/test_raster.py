@@ -1,5 +1,6 @@
 """Opening rasters with clear errors, comparing grids, writing whole files."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,17 @@ def test_a_file_cut_short_is_found_out(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(RssegError, match="disk full"):
         check_whole(path)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_a_full_disk_is_an_error(tmp_path: Path, dtype: str) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+    try:
+        with pytest.raises(RssegError, match=r"disk full|cannot write"):
+            write(tmp_path / "a.tif", some_numbers(GRID.shape).astype(dtype))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_write_that_fails_is_one_sentence(tmp_path: Path) -> None:

@@ -106,7 +106,9 @@ def _band(band: Band, values: np.ndarray) -> dict[str, Any]:
 
 def _beyond_dn_max(scene: Scene, values: np.ndarray) -> list[str]:
     """Digital numbers above DNmax say that the metadata is wrong about the bits, or that the files were rescaled."""
-    dn_max = float(scene.tags.get("dn_max", "inf"))
-    if scene.origin != "level-1" or not values.size or values.max() <= dn_max:
+    if scene.origin != "level-1" or "dn_max" not in scene.tags or not values.size:
+        return []
+    dn_max = float(scene.tags["dn_max"])
+    if values.max() <= dn_max:
         return []
     return [f"digital numbers reach {values.max()}, above the DNmax of {dn_max:g}; is the metadata right?"]

@@ -130,13 +130,19 @@ def _writer(
         dtype=encoding.dtype,
         nodata=encoding.nodata,
         band_names=scene.band_names,
-        tags={**scene.full_tags, "units": scene.units, "scene": scene.name, "software": f"rsseg {__version__}"},
+        tags={**scene.full_tags, **_said(scene)},
         scales=[encoding.scale] * count,
         offsets=[encoding.offset] * count,
         compress=compress,
         # what is copied to a COG and then deleted need not be small
         level=1 if temporary else None,
     )
+
+
+def _said(scene: Scene) -> dict[str, str]:
+    """What the file says of itself; the atmosphere is still in it, so that it is no surface reflectance."""
+    quantity = "top-of-atmosphere reflectance" if scene.units == "reflectance" else "radiance in W m-2 sr-1 um-1"
+    return {"units": scene.units, "quantity": quantity, "scene": scene.name, "software": f"rsseg {__version__}"}
 
 
 def _summary(scene: Scene, target: Path, window: Window, encoding: Encoding, valid: int) -> dict[str, Any]:

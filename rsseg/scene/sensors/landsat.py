@@ -65,7 +65,7 @@ def open_landsat(
         fill=fill or "any",
         tags=_tags(mtl, level2),
         origin="level-2" if level2 else "level-1",
-        all_bands=chosen,
+        all_bands=default if set(chosen) <= set(default) else chosen,
     )
 
 
