@@ -13,7 +13,7 @@ from rsseg.learn.inputs import SceneInput
 from rsseg.learn.methods import build, settings_of
 from rsseg.learn.methods.base import Method
 from rsseg.learn.model import Inference, Model
-from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
+from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec, settle
 from rsseg.learn.normalise import Normalisation
 from rsseg.learn.samples import SceneSamples, find_patches
 
@@ -65,17 +65,14 @@ def thin_vgg(monkeypatch: pytest.MonkeyPatch, factor: int = 16) -> Iterator[None
         yield
 
 
-def lively(network: PatchNetwork, seed: int = 0, gain: float = 3.0) -> PatchNetwork:
-    """Give a network statistics and weights far from their start, so that its answers differ between patches."""
+def lively(network: PatchNetwork, bands: int, patch: int, seed: int = 0, gain: float = 2.0) -> PatchNetwork:
+    """Settle a random network on plausible patches, so that its answers differ between patches and use all clusters."""
     generator = torch.Generator().manual_seed(seed)
+    spectra = 1.2 * torch.randn(256, bands, 1, 1, generator=generator)
+    settle(network, [spectra + 0.2 * torch.randn(256, bands, patch, patch, generator=generator)])
     with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            if name.endswith("running_mean") or name.endswith("bias"):
-                tensor.copy_(0.2 * torch.randn(tensor.shape, generator=generator))
-            elif name.endswith("running_var"):
-                tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
-            elif name == "head.norm.weight":
-                tensor.fill_(gain)
+        network.head.norm.weight.fill_(gain)  # type: ignore[union-attr]
+        network.head.norm.bias.copy_(0.3 * torch.randn(network.classes, generator=generator))  # type: ignore[union-attr]
     return network.eval()
 
 
@@ -93,7 +90,7 @@ def tiny_model(
     """A model with random weights, whose clusters are in use."""
     torch.manual_seed(seed)
     spec = PatchNetworkSpec(features="vgg16-bn", head="entropy")
-    network = lively(PatchNetwork(spec, len(bands), patch, classes), seed)
+    network = lively(PatchNetwork(spec, len(bands), patch, classes), len(bands), patch, seed)
     normalisation = Normalisation(kind="standardise", centre=tuple(centre), spread=tuple(spread), mean=tuple(centre))
     inference = Inference(
         method="recal",

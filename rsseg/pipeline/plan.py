@@ -111,10 +111,19 @@ def _named(scenes: Sequence[Scene], references: Sequence[Path]) -> list[RunScene
     named: list[RunScene] = []
     for index, scene in enumerate(scenes):
         taken = {other.name for other in named}
-        name = next(n for i in range(1, len(scenes) + 1) if (n := scene.name + (f"-{i}" if i > 1 else "")) not in taken)
+        title = _title(scene.path)
+        name = next(n for i in range(1, len(scenes) + 1) if (n := title + (f"-{i}" if i > 1 else "")) not in taken)
         reference = references[index if len(references) > 1 else 0] if references else None
         named.append(RunScene(name, scene, reference))
     return named
+
+
+def _title(path: Path) -> str:
+    """What the user calls a scene: its folder or file, without the ending; of a metadata file, its folder."""
+    place = path.resolve()
+    if place.suffix.lower() in (".txt", ".json", ".xml"):
+        place = place.parent
+    return place.name if place.is_dir() else place.stem
 
 
 def _trained_models(name: str, config: ModelConfig, scenes: Sequence[RunScene]) -> list[TrainedModel]:

@@ -22,7 +22,7 @@ HEIGHT, WIDTH = 53, 66
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return tiny_model(patch=4)
+    return tiny_model(patch=4, stride=4)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_values_of_invalid_pixels_do_not_matter(model: Model, values: NDArray, v
 
 
 def test_a_patch_of_no_positive_score_is_decided_by_its_scores() -> None:
-    model = tiny_model(patch=4)
+    model = tiny_model(patch=4, stride=4)
     with torch.no_grad():
         model.network.head.norm.bias.fill_(-1000.0)  # type: ignore[union-attr]
     scene = scene_of(blocks_scene(24, 24, block=4)[0])

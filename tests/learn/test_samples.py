@@ -237,8 +237,8 @@ def test_a_draw_respects_the_limit_and_holds_the_right_pixels() -> None:
 
 def in_order(samples: SceneSamples) -> list[tuple[int, int]]:
     tops = torch.tensor([piece.window.row for piece in samples.arena.pieces])
-    rows = tops[samples.piece] + samples.row
-    return list(zip(rows.tolist(), samples.col.tolist(), strict=True))
+    piece, row, col = samples._position(torch.arange(len(samples)))
+    return list(zip((tops[piece] + row).tolist(), col.tolist(), strict=True))
 
 
 def test_draws_differ_between_epochs_and_are_repeatable() -> None:

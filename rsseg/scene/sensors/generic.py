@@ -29,7 +29,8 @@ def open_generic(path: Path, *, scale: Sequence[float] | None = None) -> Scene:
         names = _names(dataset, numbers)
         bands = tuple(_band(dataset, path, i, name, scale) for i, name in zip(numbers, names, strict=True))
         tags = {key: text for key, text in dataset.tags().items() if key not in ("AREA_OR_POINT", "units")}
-        return Scene(path.stem, path, grid_of(dataset), bands, dtype, units, "mask", tags)
+        name = tags.get("scene", path.stem) if tags.get("software", "").startswith("rsseg ") else path.stem
+        return Scene(name, path, grid_of(dataset), bands, dtype, units, "mask", tags)
 
 
 def _common_type(path: Path, dtypes: Sequence[str]) -> str:
