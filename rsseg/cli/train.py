@@ -35,7 +35,7 @@ class MethodGroup(click.Group):
 
 def _setting_option(name: str, setting: Any) -> Callable[..., Any]:
     """A click option for one field of a settings model."""
-    kind = setting.annotation
+    kind = next((part for part in get_args(setting.annotation) if part is float), setting.annotation)
     choice = click.Choice(get_args(kind)) if get_origin(kind) is Literal else kind
     flag = f"--{name.replace('_', '-')}"
     text = setting.description or _COMMON_HELP.get(name, "")
