@@ -20,7 +20,7 @@ FOLDER = ".rsseg"
 
 @dataclass(frozen=True)
 class Node:
-    """One stage on its inputs: what it is called, what it depends on, what it writes, and how to run it."""
+    """One stage: what it depends on, what it writes, how to run it, and what to check before any stage runs."""
 
     name: str
     version: int
@@ -28,6 +28,7 @@ class Node:
     inputs: tuple[Path, ...]
     outputs: tuple[Path, ...]
     run: Callable[[], Any]
+    check: Callable[[], None] | None = None
 
 
 class Cache:

@@ -217,7 +217,7 @@ def _add_train(plan: Plan, model: TrainedModel) -> None:
         "bands": plan.bands,
         "scale": config.scale,
     }
-    _add(plan, f"train {model.name}", described, inputs, [target], run)
+    _add(plan, f"train {model.name}", described, inputs, [target], run, chosen.settings.check)
 
 
 def _add_segment(plan: Plan, scene: RunScene, model: TrainedModel) -> None:
@@ -294,6 +294,7 @@ def _add(
     inputs: Sequence[Path],
     outputs: Sequence[Path],
     run: Callable[[], Any],
+    check: Callable[[], None] | None = None,
 ) -> None:
     version = VERSIONS[name.split()[0]]
-    plan.nodes.append(Node(name, version, config, tuple(inputs), tuple(outputs), run))
+    plan.nodes.append(Node(name, version, config, tuple(inputs), tuple(outputs), run, check))

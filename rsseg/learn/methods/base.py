@@ -23,6 +23,9 @@ class MethodSettings(BaseModel):
     epochs: int = 20
     normalise: Kind = "standardise"
 
+    def check(self) -> None:
+        """Raise early what training would only meet late, such as a missing file."""
+
 
 class Phase(ABC):
     """A part of training with its own optimiser."""

@@ -18,9 +18,8 @@ from rsseg.learn.methods.base import Method, MethodSettings, Phase, cluster_shar
 from rsseg.learn.methods.kmeans import fit_centres
 from rsseg.learn.networks.heads import CentreHead
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
-from rsseg.learn.networks.vgg import Cut, VggFeatures, start
+from rsseg.learn.networks.vgg import Cut, VggFeatures, start, weights_file
 from rsseg.learn.samples import Samples
-
 
 PAPER_RATE, RANDOM_RATE = 1e-4, 3e-2
 """SGD's learning rate from ImageNet's weights (the paper), and from random ones (ours, see benchmarks/RESULTS.md)."""
@@ -45,6 +44,11 @@ class RecalSettings(MethodSettings):
     labels_from: Literal["classifier", "kmeans"] = Field(
         "classifier", description="kmeans: cluster the learned features instead (the paper's Table 7)."
     )
+
+    def check(self) -> None:
+        """Raise InputError if the weights to start from are not there."""
+        if self.weights != "random":
+            weights_file(self.weights)
 
     @property
     def rate(self) -> float:

@@ -99,26 +99,25 @@ def start(features: VggFeatures, weights: str) -> None:
             stacklevel=2,
         )
         return
-    features.load_imagenet(_read(_cached() if weights == "imagenet" else Path(weights)))
+    features.load_imagenet(_read(weights_file(weights)))
 
 
-def _cached() -> Path:
-    from torchvision.models import VGG16_BN_Weights
+def weights_file(weights: str) -> Path:
+    """The file behind ``imagenet`` or a path. Raises: InputError, saying what to do, where there is none."""
+    if weights != "imagenet":
+        path, hint = Path(weights), "name a VGG16-BN file of torchvision"
+    else:
+        from torchvision.models import VGG16_BN_Weights
 
-    name = VGG16_BN_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+        name = VGG16_BN_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
+        path, hint = Path(torch.hub.get_dir()) / "checkpoints" / name, f"put torchvision's {name} there, name a file"
     if not path.is_file():
-        raise InputError(
-            f"no ImageNet weights at {path}; put torchvision's {name} there, name a file with --weights, "
-            "or start from --weights random"
-        )
+        raise InputError(f"no VGG16-BN weights at {path}; {hint}, or start from random ones (weights: random)")
     return path
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     """Tensors of a ``.safetensors`` or, through weights-only loading, a ``.pth`` file."""
-    if not path.is_file():
-        raise InputError(f"no weights at {path}; name a VGG16-BN file of torchvision, or use --weights random")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

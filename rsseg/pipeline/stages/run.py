@@ -68,6 +68,9 @@ def run(
             {"stage": n.name, "state": "finished" if done else "to run"} for n, done in statuses(cache, plan.nodes)
         ]
         return result
+    for node, done in statuses(cache, plan.nodes):
+        if node.check and not done:
+            node.check()
     _write_configuration(config, output)
     for number, node in enumerate(plan.nodes, start=1):
         result.stages.append(_run_node(cache, node, f"[{number}/{len(plan.nodes)}]", reporter))

@@ -76,6 +76,7 @@ def train(
     training = training or TrainingSettings()
     used = choose_device(device, threads)
     opened = open_scenes(scenes, bands, scale)
+    _say_units(opened, reporter)
     with reading(opened) as inputs:
         samples = _samples(inputs, method, training, used, memory, reporter)
         trainer = Trainer(
@@ -101,6 +102,15 @@ def train(
 def method_name(settings: MethodSettings) -> str:
     """The name of the method that the settings belong to."""
     return next(name for name, (kind, _) in METHODS.items() if type(settings) is kind)
+
+
+def _say_units(scenes: Sequence[Scene], reporter: Reporter) -> None:
+    names = [scene.name for scene in scenes if scene.units == "uncalibrated"]
+    if names:
+        reporter.say(
+            f"{', '.join(names)}: bare numbers without calibration, used as they are; the model will fit scenes of the "
+            "same kind only (state --scale if they are scaled reflectance)"
+        )
 
 
 def _check_model_output(output: Path, overwrite: bool) -> None:
