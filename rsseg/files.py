@@ -24,10 +24,10 @@ def check_output(target: Path, overwrite: bool = False) -> None:
             if not parent.is_dir():
                 raise UsageError(f"{parent} is a file where a folder should be; choose another output than {target}")
             break
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists; use --overwrite to replace it, or choose another output")
     if target.is_dir():
         raise UsageError(f"{target} is a folder where a file should be; name a file in it")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists; use --overwrite to replace it, or choose another output")
 
 
 @contextmanager
@@ -71,9 +71,15 @@ def replacing_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
         part = scratch / target.name
         part.mkdir()
         yield part
+        aside = scratch / f"{target.name}.replaced"
         if target.exists():
-            target.replace(scratch / "replaced")
-        part.replace(target)
+            target.replace(aside)
+        try:
+            part.replace(target)
+        except OSError:
+            if aside.exists():
+                aside.replace(target)
+            raise
 
 
 def write_text(target: Path, text: str, overwrite: bool = False) -> None:

@@ -28,7 +28,7 @@ from rsseg.cli import options
 @click.option("--stride", type=click.IntRange(1), help="Step between patches, likewise.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs, likewise.")
 @click.option("--seed", type=int, help="Start of every random choice, of every model.")
-@options.batch
+@click.option("--batch", type=click.IntRange(1), help="Patches in a batch of labelling.")
 @options.device
 @options.threads
 @options.memory

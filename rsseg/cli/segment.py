@@ -38,7 +38,7 @@ def command(scene: Path, model: Path, output: Path, as_json: bool, reporter: Any
     if as_json:
         click.echo(json.dumps(result.as_dict()))
         return
-    total = max(1, sum(result.pixels.values()))
+    total = sum(result.pixels.values())
     shares = ", ".join(f"{value}: {count / total:.1%}" for value, count in result.pixels.items())
-    click.echo(f"{result.labels}: {total} labelled, {result.nodata} without data; {shares}")
+    click.echo(f"{result.labels}: {total} labelled, {result.nodata} without data" + (f"; {shares}" if shares else ""))
     click.echo(f"next: open {result.labels} in a GIS, or rsseg evaluate {result.labels} --reference POLYGONS --field F")

@@ -38,7 +38,7 @@ class Arena:
         Invalid pixels become the band's mean, rounded to the stored type.
         """
         self.pieces = tuple(pieces)
-        self.dtype = np.result_type(*(piece.scene.source.dtype for piece in pieces))
+        self.dtype = common_type([piece.scene for piece in pieces])
         sizes = [piece.window.height * piece.window.width for piece in pieces]
         bands = pieces[0].scene.source.shape[0]
         flat = torch.empty((sum(sizes), bands), dtype=_stored_type(self.dtype), device=device)
@@ -102,10 +102,15 @@ def stored_mean(scene: SceneInput, normalisation: Normalisation, dtype: np.dtype
     return mean.astype(dtype)
 
 
+def common_type(scenes: Sequence[SceneInput]) -> np.dtype:
+    """The type that holds the values of all scenes; unsigned 32 and 64 bits, which torch cannot index, as float64."""
+    common = np.result_type(*(scene.source.dtype for scene in scenes))
+    return np.dtype(np.float64) if common.kind == "u" and common.itemsize > 2 else common
+
+
 def stored_bytes(scenes: Sequence[SceneInput]) -> int:
     """Bytes of a pixel with all its bands in an arena of these scenes."""
-    dtype = np.result_type(*(scene.source.dtype for scene in scenes))
-    return int(scenes[0].source.shape[0] * np.dtype(dtype).itemsize)
+    return scenes[0].source.shape[0] * common_type(scenes).itemsize
 
 
 def _stored_type(dtype: np.dtype) -> torch.dtype:

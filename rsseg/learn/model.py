@@ -5,10 +5,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
 from rsseg.errors import ModelError, UsageError
@@ -30,9 +30,16 @@ class Inference(BaseModel):
     bands: tuple[str, ...]
     units: str
     normalisation: Normalisation
-    patch: int
-    stride: int
-    classes: int
+    patch: int = Field(ge=1)
+    stride: int = Field(ge=1)
+    classes: int = Field(ge=2, le=255)
+
+    @model_validator(mode="after")
+    def _one_number_a_band(self) -> Self:
+        numbers = self.normalisation
+        if {len(numbers.centre), len(numbers.spread), len(numbers.mean)} != {len(self.bands)}:
+            raise ValueError(f"the normalisation is not of {len(self.bands)} bands")
+        return self
 
 
 @dataclass

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rsseg.files import digest, write_text
 
@@ -44,13 +45,16 @@ class Cache:
         if not manifest or not all(path.exists() for path in node.inputs):
             return False
         recorded = manifest.get("outputs", {})
-        whole = all(recorded.get(str(path)) == self._stamp(path) for path in node.outputs)
-        return whole and manifest.get("key") == self._key(node)
+        whole = all(recorded.get(self._place(path)) == self._stamp(path) for path in node.outputs)
+        return whole and manifest.get("key") == self.key(node)
 
-    def record(self, node: Node) -> None:
-        """Write the node's manifest; call it when all outputs are in place."""
-        outputs = {str(path): self._stamp(path) for path in node.outputs}
-        text = json.dumps({"key": self._key(node), "outputs": outputs}, indent=1, sort_keys=True)
+    def record(self, node: Node, key: str) -> None:
+        """Write the node's manifest when all outputs are in place.
+
+        ``key`` was taken before the node ran: an input that changes meanwhile makes it stale, not finished.
+        """
+        outputs = {self._place(path): self._stamp(path) for path in node.outputs}
+        text = json.dumps({"key": key, "outputs": outputs}, indent=1, sort_keys=True)
         write_text(self._manifest(node), text, overwrite=True)
         write_text(self.folder / "digests.json", json.dumps(self._digests, sort_keys=True), overwrite=True)
 
@@ -66,13 +70,18 @@ class Cache:
             self._digests[str(path.resolve())] = known
         return str(known[2])
 
-    def _key(self, node: Node) -> str:
-        inputs = [self.digest(path) for path in node.inputs]
+    def key(self, node: Node) -> str:
+        """What the node's outputs depend on, as one hash."""
+        inputs = [self.digest(path) if path.exists() else "absent" for path in node.inputs]
         text = json.dumps([node.name, node.version, node.config, inputs], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _manifest(self, node: Node) -> Path:
-        return self.folder / f"{node.name.replace('/', '.').replace(' ', '_')}.json"
+        return self.folder / f"{quote(self._place(node.outputs[0]), safe=' ')}.json"
+
+    def _place(self, path: Path) -> str:
+        """Where an output lies in the run's folder, which may be named differently or moved between two runs."""
+        return os.path.relpath(path, self.folder.parent)
 
     @staticmethod
     def _stamp(path: Path) -> list[int] | None:

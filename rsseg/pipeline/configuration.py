@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -33,7 +33,7 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     method: str
-    train_on: Literal["together", "each"] | tuple[str, ...] = Field(
+    train_on: Literal["together", "each"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         "together", description="together: one model of all scenes; each: one a scene; or names of scenes."
     )
     apply_to: Literal["all", "own"] = Field("all", description="own: only the scenes that it was trained on.")
@@ -67,9 +67,11 @@ class SegmentConfig(_Strict):
 class PipelineConfig(_Strict):
     """A whole run."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)  # bands may be numbers
+
     description: str = ""
     bands: tuple[str, ...] | None = None
-    scale: tuple[float, ...] | None = None
+    scale: Annotated[tuple[float, ...], Field(min_length=1, max_length=2)] | None = None
     toa: ToaConfig = ToaConfig()
     models: dict[str, ModelConfig]
     segment: SegmentConfig = SegmentConfig()

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rsseg.errors import UsageError
+from rsseg.errors import InputError, UsageError
 from rsseg.learn.training import TrainingSettings
 from rsseg.pipeline.cache import Node
 from rsseg.pipeline.configuration import ModelConfig, PipelineConfig
@@ -90,6 +90,9 @@ def make_plan(
     """
     if len(references) not in (0, 1, len(scenes)):
         raise UsageError(f"{len(references)} references for {len(scenes)} scenes; give one, or one a scene in order")
+    for path in references:
+        if not path.exists():
+            raise InputError(f"the reference {path} does not exist")
     open_scenes(scenes, config.bands, config.scale)
     named = _named([open_scene(path, bands=config.bands, scale=config.scale) for path in scenes], references)
     models = [model for name, chosen in config.models.items() for model in _trained_models(name, chosen, named)]

@@ -76,8 +76,9 @@ def slow_map(model: Model, scene: SceneInput, stride: int, resolution: Resolutio
     sums, counts = np.zeros((*shape, probabilities.shape[1])), np.zeros(shape)
     for number in np.flatnonzero(voted):
         window = grid.window(int(number))
-        rows, cols = slice(window.row // step, -(-window.end[0] // step)), slice(
-            window.col // step, -(-window.end[1] // step)
+        rows, cols = (
+            slice(window.row // step, -(-window.end[0] // step)),
+            slice(window.col // step, -(-window.end[1] // step)),
         )
         sums[rows, cols] += probabilities[number]
         counts[rows, cols] += 1
@@ -199,7 +200,9 @@ def test_a_scene_without_a_valid_pixel_has_no_label(model: Model, values: NDArra
 def test_values_of_invalid_pixels_do_not_matter(model: Model, values: NDArray, valid: NDArray[np.bool_]) -> None:
     other = np.where(valid, values, 255 - values)
     plain = labelled(model, scene_of(values, valid), stride=3)
-    assert all(np.array_equal(a, b) for a, b in zip(plain, labelled(model, scene_of(other, valid), stride=3), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(plain, labelled(model, scene_of(other, valid), stride=3), strict=True)
+    )
     floats = values.astype(np.float32)
     floats[:, ~valid] = np.nan
     with_nan = labelled(model, scene_of(floats, valid), stride=3)

@@ -1,7 +1,6 @@
 """The streamed range sums against a loop over patches and pixels, in integers: equal to the last bit."""
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st

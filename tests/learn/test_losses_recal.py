@@ -239,4 +239,6 @@ def test_no_mini_batch_has_a_single_sample(count: int, size: int) -> None:
 
 
 def test_class_entropy_takes_sums_as_well_as_means() -> None:
-    assert float(class_entropy(torch.tensor([2.0, 2, 4]))) == pytest.approx(float(class_entropy(torch.tensor([1.0, 1, 2]))))
+    assert float(class_entropy(torch.tensor([2.0, 2, 4]))) == pytest.approx(
+        float(class_entropy(torch.tensor([1.0, 1, 2])))
+    )

@@ -31,12 +31,19 @@ def settings_of(method: str, **options: Any) -> MethodSettings:
 
 
 def describe(problem: ValidationError, where: str) -> str:
-    """The first complaint of a validation as one sentence."""
-    first = problem.errors()[0]
+    """The complaint of a validation that helps most, as one sentence."""
+    # a misspelt key explains the missing one
+    first = min(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[:1].lower() + reason[1:]
     if first["type"] == "extra_forbidden":
         return f"{where} has no setting {key!r}; check its spelling"
-    return f"{where}: {key} = {first['input']!r} cannot be used ({first['msg'].lower()})"
+    if first["type"] == "missing":
+        return f"{where} lacks {key!r}, which is needed"
+    if first["type"] == "value_error":
+        return f"{where}: {key}: {reason}"
+    return f"{where}: {key} = {first['input']!r} cannot be used ({reason})"
 
 
 def build(method: str, settings: MethodSettings, bands: int) -> Method:

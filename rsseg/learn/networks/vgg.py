@@ -70,7 +70,7 @@ class VggFeatures(nn.Module):
             chosen = {key: weights[f"features.{key}"] for key in mine}
             chosen["0.weight"] = spread_filters(chosen["0.weight"], mine["0.weight"].shape[1])
             self.layers.load_state_dict(chosen)
-        except (KeyError, IndexError, TypeError, RuntimeError) as problem:
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as problem:
             raise InputError("the weights are not those of VGG16-BN as torchvision stores them") from problem
 
 
@@ -80,6 +80,8 @@ def spread_filters(weight: Tensor, bands: int) -> Tensor:
     The response to a grey image, repeated over the bands, stays what it is for three: filters are repeated in the
     order of the bands, each divided by how often it occurs; fewer than three bands share the sum of all filters.
     """
+    if weight.shape[1] != 3:
+        raise ValueError(f"a first convolution of 3 inputs is wanted, not of {weight.shape[1]}")
     if bands < 3:
         return weight.sum(dim=1, keepdim=True).expand(-1, bands, -1, -1) / bands
     source = [band % 3 for band in range(bands)]

@@ -104,9 +104,9 @@ def _run_node(cache: Cache, node: Node, place: str, reporter: Reporter) -> dict[
         reporter.say(f"{place} {node.name}: finished before")
         return {"stage": node.name, "state": "finished", "seconds": 0.0}
     reporter.say(f"{place} {node.name}")
-    began = time.perf_counter()
+    began, key = time.perf_counter(), cache.key(node)
     node.run()
-    cache.record(node)
+    cache.record(node, key)
     return {"stage": node.name, "state": "ran", "seconds": round(time.perf_counter() - began, 2)}
 
 
@@ -125,7 +125,7 @@ def _scores(plan: Plan) -> list[dict[str, Any]]:
         if not node.name.startswith("evaluate "):
             continue
         content = json.loads(node.outputs[0].read_text(encoding="utf-8"))
-        _, scene, model = node.name.split(" ", 2)
+        scene, _, model, _ = node.outputs[0].relative_to(plan.folder).parts
         row: dict[str, Any] = {"scene": scene, "model": model, "nmi": content["nmi"]}
         for name, scored in content["assignments"].items():
             row[name] = {"accuracy": scored["overall_accuracy"], "mean_iou": scored["mean_iou"]}
