@@ -16,8 +16,8 @@ from rsseg.learn.inputs import VALID_SHARE, SceneInput, patch_rows
 from rsseg.learn.normalise import Kind, Moments, Normalisation, robust_range, standardise
 from rsseg.scene.grid import PatchGrid, Window
 
-QUANTILE_PATCHES = 16384
-"""Patches whose pixels give the percentiles of the range normalisation."""
+QUANTILE_PIXELS = 1 << 20
+"""Pixels, of patches drawn by the seed, that give the percentiles of the range normalisation."""
 
 MAX_PATCHES = 1 << 24
 """Training patches kept at most, by regular thinning of what the scenes have: 128 MiB of numbers."""
@@ -171,7 +171,8 @@ class SceneSamples:
     def _physical_sample(self) -> NDArray:
         """Physical pixels (n, bands) of a seeded sample of the patches in memory."""
         generator = torch.Generator().manual_seed(self.seed)
-        chosen = torch.randperm(len(self), generator=generator)[:QUANTILE_PATCHES].to(self.device)
+        count = max(1, QUANTILE_PIXELS // self.patch**2)
+        chosen = torch.randperm(len(self), generator=generator)[:count].to(self.device)
         pixels = self.gather(chosen).permute(0, 2, 3, 1).reshape(-1, len(self.normalisation.mean)).cpu().numpy()
         return pixels * np.array(self.normalisation.spread) + np.array(self.normalisation.centre)
 

@@ -170,7 +170,7 @@ class Trainer:
         self.samples.redraw(0)
         if method.phases:
             fixed = self._fixed_sample(SETTLE_BATCHES * SETTLE_SIZE)
-            settle(method.network, [self.samples.gather(chunk) for chunk in fixed.split(SETTLE_SIZE) if len(chunk) > 1])
+            settle(method.network, (self.samples.gather(chunk) for chunk in fixed.split(SETTLE_SIZE) if len(chunk) > 1))
         score = method.score(self.fixed)[0]
         best, self.progress.run = self.progress.best_score, self.progress.run + 1
         if best is not None and not score < best:

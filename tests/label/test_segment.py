@@ -136,6 +136,17 @@ def test_the_rows_read_at_a_time_change_nothing(
         assert all(np.array_equal(a, b) for a, b in zip(cut, whole, strict=True))
 
 
+def test_the_rows_read_at_a_time_change_nothing_for_a_single_band() -> None:
+    """One band lies in memory in both orders at once, of which convolutions may choose either."""
+    model = tiny_model(patch=4, stride=4, bands=("pan",), centre=(80.0,), spread=(50.0,))
+    scene = scene_of(blocks_scene(HEIGHT, WIDTH, block=7, bands=1)[0])
+    whole = labelled(model, scene, stride=2, batch=64, block_rows=1000)
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(labelled(model, scene, stride=2, batch=64, block_rows=1), whole, strict=True)
+    )
+
+
 WINDOWS = [
     Window(0, 0, HEIGHT, WIDTH),
     Window(0, 0, 1, 1),

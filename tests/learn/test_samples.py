@@ -117,7 +117,7 @@ def test_progress_counts_the_rows_of_patches() -> None:
 # gathering
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "uint32", "float32", "float64"])
 def test_gathering_is_slicing_and_normalising(dtype: str) -> None:
     scenes = [
         scaled("a", random_values((3, 30, 41), dtype), 1e-4, -0.1),

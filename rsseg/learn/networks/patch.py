@@ -1,5 +1,6 @@
 """Patch networks: features and a head, rebuilt from the few words that a model file records."""
 
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Literal
 
@@ -69,7 +70,7 @@ def fused(network: PatchNetwork) -> PatchNetwork:
 
 
 @torch.no_grad()
-def settle(network: nn.Module, batches: list[Tensor]) -> None:
+def settle(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set the stored batch-norm statistics to the plain average over ``batches``, in training mode.
 
     A running average lags behind weights that still move; labelling uses stored statistics, so they are taken again.
