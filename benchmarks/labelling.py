@@ -57,6 +57,7 @@ def run_part(part: str, scene: Path, model: Path, stride: int, folder: Path) -> 
 def _network(part: str, scene: Path, model: Path, stride: int, folder: Path) -> float:
     import torch
 
+    from rsseg.label.reading import BlockReader
     from rsseg.label.segment import Labeller
     from rsseg.learn.model import load_model
     from rsseg.learn.networks.patch import fused
@@ -65,15 +66,16 @@ def _network(part: str, scene: Path, model: Path, stride: int, folder: Path) -> 
     loaded = load_model(model)
     with reading(open_scenes([scene])) as (source,):
         labeller = Labeller(loaded, source, stride=stride)
-        patches = sum(len(block.numbers) for block in labeller._read())
+        reader = BlockReader(labeller.layout, source, loaded.inference.normalisation, labeller.device)
+        patches = sum(len(block.numbers) for block in reader.blocks())
     network = fused(loaded.network) if part == "fused" else loaded.network.eval()
     network = network.to(memory_format=torch.channels_last)
     size = loaded.inference.patch
-    batch = torch.randn(labeller.batch, 3, size, size).contiguous(memory_format=torch.channels_last)
+    batch = torch.randn(labeller.layout.batch, 3, size, size).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         network.predict(batch)
         began = time.perf_counter()
-        for _ in range(-(-patches // labeller.batch)):
+        for _ in range(-(-patches // labeller.layout.batch)):
             network.predict(batch)
     return time.perf_counter() - began
 

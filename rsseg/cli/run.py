@@ -93,7 +93,7 @@ def _summarise(result: Any) -> None:
         click.echo(f"  {row['scene']} {row['model']}: {scores}")
     titles = {"segment": "label maps (open in a GIS)", "consensus": "consensus", "picture": "pictures"}
     for kind, title in titles.items():
-        paths = [path for path in result.outputs.get(kind, ()) if "/confidence/" not in path]
+        paths = result.outputs.get(kind, ())
         if paths:
             click.echo(f"{title}:")
             for path in paths:

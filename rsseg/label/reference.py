@@ -12,7 +12,7 @@ from pyogrio.errors import DataSourceError
 from rasterio.features import rasterize
 
 from rsseg.errors import GridError, InputError, UsageError
-from rsseg.label.maps import IntegerRaster, LabelMap, Resample
+from rsseg.label.maps import IntegerRaster, Resample
 from rsseg.scene.grid import Grid, Window
 from rsseg.scene.raster import label_windows
 
@@ -37,13 +37,14 @@ class Reference(Protocol):
 
 
 def open_reference(
-    path: Path, labels: LabelMap, field: str | None = None, resample: Resample | None = None
+    path: Path, grid: Grid, owner: Path, field: str | None = None, resample: Resample | None = None
 ) -> Reference:
-    """Open a reference on a map's grid.
+    """Open a reference on a grid.
 
     Args:
         path: a file of polygons, or a raster of classes.
-        labels: the map.
+        grid: the grid of the map.
+        owner: the map, or the scene that will be mapped, for messages.
         field: the polygons' class field.
         resample: "nearest" to allow a raster on another grid.
 
@@ -52,10 +53,10 @@ def open_reference(
     if not path.exists():
         raise InputError(f"{path} does not exist")
     if _is_vector(path):
-        if labels.grid.crs is None:
-            raise GridError(f"{labels.path} has no CRS, so that the polygons of {path} cannot be laid on it; set it")
-        return PolygonReference(path, labels.grid, field)
-    reference = RasterReference(path, labels.grid, resample)
+        if grid.crs is None:
+            raise GridError(f"{owner} has no CRS, so that the polygons of {path} cannot be laid on it; set it")
+        return PolygonReference(path, grid, field)
+    reference = RasterReference(path, grid, resample)
     if field is not None:
         reference.__exit__()
         raise UsageError(f"{path} is a raster and has no field {field!r}; leave out --field")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import gcd
 from typing import Protocol
 
 import numpy as np
@@ -61,6 +62,8 @@ def find_patches(
     moments = Moments(bands.pop())
     grids = [PatchGrid.of(scene.source.shape[1:], patch, stride) for scene in scenes]
     step = -(-sum(len(grid) for grid in grids) // MAX_PATCHES)
+    while step > 1 and any(gcd(step, grid.cols.count) > 1 for grid in grids):
+        step += 1  # else the same columns would be taken in every row
     found = [_find(scene, grid, step, moments, advance) for scene, grid in zip(scenes, grids, strict=True)]
     if not any(len(patches.numbers) for patches in found):
         names = ", ".join(scene.name for scene in scenes)

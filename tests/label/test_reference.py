@@ -24,7 +24,7 @@ def labels(tmp_path: Path) -> Path:
 
 
 def read(path: Path, labels: Path, field: str | None = "class", window: Window | None = None) -> np.ndarray:
-    with LabelMap(labels) as source, open_reference(path, source, field) as reference:
+    with LabelMap(labels) as source, open_reference(path, source.grid, labels, field) as reference:
         return reference.read(window or GRID.window)
 
 
@@ -34,7 +34,7 @@ def test_classes_are_sorted_by_name_and_cover_their_pixels(tmp_path: Path, label
     expected = np.zeros(GRID.shape, np.uint8)
     for (row, col, rows, cols, _), code in zip(boxes, (3, 1, 2), strict=True):
         expected[row : row + rows, col : col + cols] = code
-    with LabelMap(labels) as source, open_reference(path, source, "class") as reference:
+    with LabelMap(labels) as source, open_reference(path, source.grid, labels, "class") as reference:
         assert reference.classes == ("forest", "town", "water")
     assert np.array_equal(read(path, labels), expected)
 
@@ -60,7 +60,7 @@ def test_polygons_of_another_crs_are_reprojected(tmp_path: Path, labels: Path) -
 
 def test_numbers_as_classes_sort_as_numbers(tmp_path: Path, labels: Path) -> None:
     write_boxes(tmp_path / "p.gpkg", GRID, [(0, 0, 2, 2, 10), (3, 0, 2, 2, 9)], field="code")
-    with LabelMap(labels) as source, open_reference(tmp_path / "p.gpkg", source, "code") as reference:
+    with LabelMap(labels) as source, open_reference(tmp_path / "p.gpkg", source.grid, labels, "code") as reference:
         assert reference.classes == ("9", "10")
 
 
@@ -111,7 +111,7 @@ def test_a_raster_of_any_whole_numbers_is_numbered_by_value(tmp_path: Path, labe
     values = np.zeros(GRID.shape, np.int32)
     values[:3], values[3:6], values[6:9] = 312, 111, -9999
     path = write_plain(tmp_path / "r.tif", values, GRID, nodata=-9999)
-    with LabelMap(labels) as source, open_reference(path, source) as reference:
+    with LabelMap(labels) as source, open_reference(path, source.grid, labels) as reference:
         assert reference.classes == ("class 111", "class 312")
         codes = reference.read(GRID.window)
     assert np.array_equal(codes[:, 0][:10], [2, 2, 2, 1, 1, 1, 0, 0, 0, 0])
@@ -120,7 +120,7 @@ def test_a_raster_of_any_whole_numbers_is_numbered_by_value(tmp_path: Path, labe
 def test_a_raster_keeps_the_names_of_its_categories(tmp_path: Path, labels: Path) -> None:
     values = np.full(GRID.shape, 7, np.uint8)
     path = write_map(tmp_path / "r.tif", values, classes=[LabelClass(7, "mangrove", "#00ff00")])
-    with LabelMap(labels) as source, open_reference(path, source) as reference:
+    with LabelMap(labels) as source, open_reference(path, source.grid, labels) as reference:
         assert reference.classes == ("mangrove",)
         assert (reference.read(GRID.window) == 1).all()
     with pytest.raises(UsageError, match="no field 'class'"):

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from tiny import blocks_scene, scene_of, tiny_model
 
 from rsseg.errors import GridError, UsageError
-from rsseg.label import segment
-from rsseg.label.segment import Labeller, default_batch, output_window
+from rsseg.label import layout
+from rsseg.label.layout import output_window
+from rsseg.label.segment import Labeller, default_batch
 from rsseg.label.stitch import STEPS, Resolution
 from rsseg.learn.inputs import ArraySource, SceneInput
 from rsseg.learn.model import Model
@@ -273,9 +274,9 @@ def test_default_blocks_and_batches_are_bounded(model: Model, monkeypatch: pytes
     assert default_batch(1000, torch.device("cpu")) == 16
     wide = SceneInput.of_array("wide", np.broadcast_to(np.uint8(1), (3, 400, 60000)))
     labeller = Labeller(model, wide, stride=4)
-    assert labeller.block_rows * 4 * 60000 <= segment.BLOCK_PIXELS
-    monkeypatch.setattr(segment, "BLOCK_PIXELS", 1)
-    assert Labeller(model, wide, stride=4).block_rows == 1
+    assert labeller.layout.block_rows * 4 * 60000 <= layout.BLOCK_PIXELS
+    monkeypatch.setattr(layout, "BLOCK_PIXELS", 1)
+    assert Labeller(model, wide, stride=4).layout.block_rows == 1
 
 
 def test_a_reading_that_fails_ends_the_labelling(model: Model, values: NDArray) -> None:

@@ -96,7 +96,7 @@ def consensus(
             maps.append(stack.enter_context(LabelMap(path, name, maps[0].grid, resample)))
         truth = None
         if reference is not None:
-            truth = stack.enter_context(open_reference(reference, maps[0], field, resample))
+            truth = stack.enter_context(open_reference(reference, maps[0].grid, labels[0], field, resample))
         result = _compare(maps, truth, folder, reporter)
         _write_tables(result, folder)
     return result

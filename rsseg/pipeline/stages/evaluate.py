@@ -113,7 +113,7 @@ def evaluate(
         if output is not None:
             folder = stack.enter_context(result_folder(output, TABLE, (labels, reference), overwrite))
         source = stack.enter_context(LabelMap(labels))
-        truth = stack.enter_context(open_reference(reference, source, field, resample))
+        truth = stack.enter_context(open_reference(reference, source.grid, labels, field, resample))
         result = _score(source, truth, _count(source, truth, reporter), mapping)
         if folder is not None:
             _write(result, folder)

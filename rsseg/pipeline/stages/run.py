@@ -15,6 +15,7 @@ from rsseg.errors import UsageError
 from rsseg.files import write_text
 from rsseg.pipeline.cache import FOLDER, Cache, Node, statuses
 from rsseg.pipeline.configuration import PipelineConfig, load_pipeline
+from rsseg.pipeline.nodes import nodes_of
 from rsseg.pipeline.plan import Machine, Plan, make_plan
 from rsseg.progress import SILENT, Reporter
 
@@ -61,20 +62,20 @@ def run(
         machine=machine,
         reporter=reporter,
     )
-    cache = Cache(output)
+    nodes, cache = nodes_of(plan), Cache(output)
     result = RunResult(str(output))
     if dry_run:
         result.stages = [
-            {"stage": n.name, "state": "finished" if done else "to run"} for n, done in statuses(cache, plan.nodes)
+            {"stage": n.name, "state": "finished" if done else "to run"} for n, done in statuses(cache, nodes)
         ]
         return result
-    for node, done in statuses(cache, plan.nodes):
+    for node, done in statuses(cache, nodes):
         if node.check and not done:
             node.check()
     _write_configuration(config, output)
-    for number, node in enumerate(plan.nodes, start=1):
-        result.stages.append(_run_node(cache, node, f"[{number}/{len(plan.nodes)}]", reporter))
-    result.outputs, result.scores = _outputs(plan), _scores(plan)
+    for number, node in enumerate(nodes, start=1):
+        result.stages.append(_run_node(cache, node, f"[{number}/{len(nodes)}]", reporter))
+    result.outputs, result.scores = _outputs(nodes), _scores(nodes, output)
     _write_provenance(plan, result, pipeline)
     return result
 
@@ -110,22 +111,22 @@ def _run_node(cache: Cache, node: Node, place: str, reporter: Reporter) -> dict[
     return {"stage": node.name, "state": "ran", "seconds": round(time.perf_counter() - began, 2)}
 
 
-def _outputs(plan: Plan) -> dict[str, list[str]]:
-    """The files that people open, by kind."""
+def _outputs(nodes: Sequence[Node]) -> dict[str, list[str]]:
+    """The main file of each stage, by kind of stage."""
     kinds: dict[str, list[str]] = {}
-    for node in plan.nodes:
-        kinds.setdefault(node.name.split()[0], []).extend(str(path) for path in node.outputs)
+    for node in nodes:
+        kinds.setdefault(node.name.split()[0], []).append(str(node.outputs[0]))
     return kinds
 
 
-def _scores(plan: Plan) -> list[dict[str, Any]]:
+def _scores(nodes: Sequence[Node], folder: Path) -> list[dict[str, Any]]:
     """Accuracy and mean IoU of each evaluated map, from the files the evaluation wrote."""
     rows = []
-    for node in plan.nodes:
+    for node in nodes:
         if not node.name.startswith("evaluate "):
             continue
         content = json.loads(node.outputs[0].read_text(encoding="utf-8"))
-        scene, _, model, _ = node.outputs[0].relative_to(plan.folder).parts
+        scene, _, model, _ = node.outputs[0].relative_to(folder).parts
         row: dict[str, Any] = {"scene": scene, "model": model, "nmi": content["nmi"]}
         for name, scored in content["assignments"].items():
             row[name] = {"accuracy": scored["overall_accuracy"], "mean_iou": scored["mean_iou"]}
@@ -133,8 +134,19 @@ def _scores(plan: Plan) -> list[dict[str, Any]]:
     return rows
 
 
+def _earlier_seconds(folder: Path) -> dict[str, float]:
+    """What each stage took when it last ran, from the run's own provenance."""
+    try:
+        stages = json.loads((folder / "run.json").read_text(encoding="utf-8"))["stages"]
+        return {row["stage"]: float(row["seconds"]) for row in stages}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _write_provenance(plan: Plan, result: RunResult, pipeline: str) -> None:
     """``run.json``: versions, inputs and times. It is the one file of a run that differs between equal runs."""
+    earlier = _earlier_seconds(plan.folder)
+    stages = [{**row, "seconds": row["seconds"] or earlier.get(row["stage"], 0.0)} for row in result.stages]
     content = {
         "pipeline": pipeline,
         "software": {"rsseg": rsseg.__version__, "python": platform.python_version()},
@@ -149,7 +161,7 @@ def _write_provenance(plan: Plan, result: RunResult, pipeline: str) -> None:
             }
             for scene in plan.scenes
         ],
-        "stages": result.stages,
+        "stages": stages,
         "scores": result.scores,
     }
     write_text(plan.folder / "run.json", json.dumps(content, indent=1, default=str) + "\n", overwrite=True)

@@ -9,7 +9,8 @@ from typing import Any
 import rsseg
 from rsseg.errors import UsageError
 from rsseg.files import check_output
-from rsseg.label.segment import Labeller, output_window
+from rsseg.label.layout import output_window
+from rsseg.label.segment import Labeller
 from rsseg.label.stitch import Resolution
 from rsseg.learn.devices import choose_device
 from rsseg.learn.model import Model, load_model
@@ -121,9 +122,9 @@ def _write(
 
 
 def _output_grid(labeller: Labeller, grid: Grid) -> Grid:
-    stride = labeller.grid.stride
-    whole = grid if labeller.resolution == "pixel" else grid.coarsened(stride)
-    return whole.crop(output_window(labeller.window, stride, labeller.resolution))
+    stride = labeller.layout.grid.stride
+    whole = grid if labeller.layout.resolution == "pixel" else grid.coarsened(stride)
+    return whole.crop(output_window(labeller.layout.window, stride, labeller.layout.resolution))
 
 
 def _tags(labeller: Labeller, scene: Scene, model: Model) -> dict[str, str]:
@@ -134,7 +135,7 @@ def _tags(labeller: Labeller, scene: Scene, model: Model) -> dict[str, str]:
         "method": model.inference.method,
         "model": model.identity,
         "patch": str(model.inference.patch),
-        "stride": str(labeller.grid.stride),
-        "resolution": labeller.resolution,
+        "stride": str(labeller.layout.grid.stride),
+        "resolution": labeller.layout.resolution,
         "precision": labeller.precision,
     }

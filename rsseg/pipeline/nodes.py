@@ -1,0 +1,185 @@
+"""From a plan to its stages in the order in which they can run, each with what it reads and writes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rsseg.label.reference import open_reference
+from rsseg.learn.training import TrainingSettings
+from rsseg.pipeline.cache import Node
+from rsseg.pipeline.plan import Plan, RunScene, TrainedModel
+from rsseg.pipeline.stages import consensus as consensus_stage
+from rsseg.pipeline.stages import evaluate as evaluate_stage
+from rsseg.pipeline.stages import segment as segment_stage
+from rsseg.pipeline.stages import toa as toa_stage
+from rsseg.pipeline.stages import train as train_stage
+from rsseg.publish.labels import sidecars
+from rsseg.publish.quicklook import picture_labels, picture_scene
+from rsseg.scene.radiometry import Calibration
+from rsseg.scene.sensors import open_scene
+
+VERSIONS = {"toa": 1, "picture": 1, "train": 1, "segment": 1, "consensus": 1, "evaluate": 1}
+"""Raise a stage's number when its outputs change for equal inputs: what older versions cached is then redone."""
+
+
+def nodes_of(plan: Plan) -> list[Node]:
+    """Every stage of a run."""
+    nodes = [node for scene in plan.scenes for node in _toa_nodes(plan, scene)]
+    nodes += [node for model in plan.models for node in _train_nodes(plan, model)]
+    for scene in plan.scenes:
+        models = [model for model in plan.models if scene in model.applied_to]
+        for model in models:
+            nodes += _segment_nodes(plan, scene, model)
+        nodes += _consensus_nodes(plan, scene, models)
+        for model in models:
+            nodes += _evaluation_nodes(plan, scene, model)
+    return nodes
+
+
+def _toa_nodes(plan: Plan, scene: RunScene) -> Iterator[Node]:
+    if scene.source.origin == "level-1":
+        target, chosen = plan.input(scene), plan.config.toa
+        calibration = Calibration(radiance_from=chosen.radiance_from, solar=chosen.solar)
+        run = partial(
+            toa_stage.toa,
+            scene.source.path,
+            target,
+            bands=plan.config.bands,
+            calibration=calibration,
+            dtype=chosen.dtype,
+            overwrite=True,
+            reporter=plan.reporter,
+        )
+        config = {**chosen.model_dump(), "bands": plan.config.bands}
+        yield _node(f"toa {scene.name}", config, [scene.source.path], [target], run)
+    if plan.config.pictures:
+        picture = plan.folder / scene.name / "pictures" / "scene.png"
+        config = {"bands": plan.bands, "scale": plan.config.scale}
+        run_picture = partial(_picture_scene, plan.input(scene), plan, picture)
+        yield _node(f"picture {scene.name}", config, [plan.input(scene)], [picture], run_picture)
+
+
+def _picture_scene(source: Path, plan: Plan, target: Path) -> None:
+    picture_scene(open_scene(source, bands=plan.bands, scale=plan.config.scale), target, overwrite=True)
+
+
+def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
+    chosen, config = model.config, plan.config
+    training = TrainingSettings(chosen.seed, chosen.restarts, chosen.patience, chosen.tolerance, chosen.precision)
+    target = plan.model(model)
+    inputs = [plan.input(scene) for scene in model.trained_on]
+    run = partial(
+        train_stage.train,
+        inputs,
+        target,
+        chosen.settings,
+        training=training,
+        bands=plan.bands,
+        scale=config.scale,
+        device=plan.machine.device,
+        threads=plan.machine.threads,
+        memory=plan.machine.memory,
+        resume=True,
+        strict=False,
+        overwrite=True,
+        reporter=plan.reporter,
+    )
+    described = {
+        "method": chosen.method,
+        "settings": chosen.settings.model_dump(mode="json"),
+        "training": vars(training),
+        "bands": plan.bands,
+        "scale": config.scale,
+    }
+    yield _node(f"train {model.name}", described, inputs, [target], run, chosen.settings.check)
+
+
+def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator[Node]:
+    chosen, target = plan.config.segment, plan.labels(scene, model)
+    confidence = plan.folder / scene.name / "confidence" / f"{model.name}.tif" if chosen.confidence else None
+    inputs = [plan.input(scene), plan.model(model)]
+    stride = chosen.stride if model.config.settings.patch > 1 else None
+    run = partial(
+        segment_stage.segment,
+        inputs[0],
+        inputs[1],
+        target,
+        confidence=confidence,
+        stride=stride,
+        resolution=chosen.resolution,
+        bands=plan.bands,
+        scale=plan.config.scale,
+        precision=model.config.precision,
+        batch=plan.machine.batch,
+        device=plan.machine.device,
+        threads=plan.machine.threads,
+        overwrite=True,
+        reporter=plan.reporter,
+    )
+    config = {**chosen.model_dump(), "bands": plan.bands, "scale": plan.config.scale}
+    outputs = [target, *sidecars(target), *([confidence] if confidence else [])]
+    yield _node(f"segment {scene.name} {model.name}", config, inputs, outputs, run)
+    if plan.config.pictures:
+        picture = plan.folder / scene.name / "pictures" / f"{model.name}.png"
+        run_picture = partial(picture_labels, target, picture, overwrite=True)
+        yield _node(f"picture {scene.name} {model.name}", {}, [target], [picture], run_picture)
+
+
+def _consensus_nodes(plan: Plan, scene: RunScene, models: Sequence[TrainedModel]) -> Iterator[Node]:
+    if not plan.config.consensus or len(models) < 2:
+        return
+    maps, names = [plan.labels(scene, model) for model in models], [model.name for model in models]
+    folder = plan.folder / scene.name / "consensus"
+    run = partial(
+        consensus_stage.consensus,
+        maps,
+        folder,
+        reference=scene.reference,
+        field=plan.reference_field,
+        names=names,
+        overwrite=True,
+        reporter=plan.reporter,
+    )
+    config = {"names": names, "field": plan.reference_field}
+    inputs = [*maps, *([scene.reference] if scene.reference else [])]
+    outputs = [folder / consensus_stage.TABLE]
+    yield _node(f"consensus {scene.name}", config, inputs, outputs, run, partial(_check_reference, plan, scene))
+
+
+def _evaluation_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator[Node]:
+    if scene.reference is None:
+        return
+    labels, folder = plan.labels(scene, model), plan.folder / scene.name / "evaluation" / model.name
+    run = partial(
+        evaluate_stage.evaluate,
+        labels,
+        reference=scene.reference,
+        field=plan.reference_field,
+        output=folder,
+        overwrite=True,
+    )
+    title, config = f"evaluate {scene.name} {model.name}", {"field": plan.reference_field}
+    inputs, outputs = [labels, scene.reference], [folder / evaluate_stage.TABLE]
+    yield _node(title, config, inputs, outputs, run, partial(_check_reference, plan, scene))
+
+
+def _check_reference(plan: Plan, scene: RunScene) -> None:
+    """Lay the reference on the grid that the maps will have, so that a wrong one is refused before training."""
+    if scene.reference is not None:
+        grid, chosen = scene.source.grid, plan.config.segment
+        if chosen.resolution == "patch" and chosen.stride:
+            grid = grid.coarsened(chosen.stride)
+        with open_reference(scene.reference, grid, scene.source.path, plan.reference_field):
+            pass
+
+
+def _node(
+    name: str,
+    config: dict[str, Any],
+    inputs: Sequence[Path],
+    outputs: Sequence[Path],
+    run: Callable[[], Any],
+    check: Callable[[], None] | None = None,
+) -> Node:
+    return Node(name, VERSIONS[name.split()[0]], config, tuple(inputs), tuple(outputs), run, check)
