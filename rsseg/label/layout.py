@@ -10,7 +10,10 @@ from rsseg.label.stitch import Resolution
 from rsseg.scene.grid import Axis, PatchGrid, Window
 
 BLOCK_PIXELS = 1 << 22
-BLOCK_PATCHES = 1 << 17
+"""Pixels of the scene in a block, which bounds memory."""
+
+BLOCK_INPUTS = 1 << 19
+"""Pixels given to the network for a block: about a second on a CPU, so that reading and writing run beside it."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,29 @@ class Layout:
         """The half-open range of columns of patches that touch the window."""
         return self.grid.cols.touching(self.window.col, self.window.end[1])
 
+    @cached_property
+    def touched(self) -> NDArray[np.bool_]:
+        """For each batch, whether a patch of it touches the window; such a batch is computed whole."""
+        count, (left, right) = self.grid.cols.count, self.across
+        rows = np.arange(*self.down, dtype=np.int64) * count
+        steps = np.zeros(-(-len(self.grid) // self.batch) + 1, np.int64)
+        np.add.at(steps, (rows + left) // self.batch, 1)
+        np.add.at(steps, (rows + right - 1) // self.batch + 1, -1)
+        return steps.cumsum()[:-1] > 0
+
+    @cached_property
+    def read(self) -> tuple[int, int]:
+        """The half-open range of rows of patches that the touched batches take."""
+        batches = np.flatnonzero(self.touched)
+        last = min((int(batches[-1]) + 1) * self.batch, len(self.grid)) - 1
+        return int(batches[0]) * self.batch // self.grid.cols.count, last // self.grid.cols.count + 1
+
     @property
     def block_rows(self) -> int:
         """Rows of patches read at a time."""
-        by_patches = BLOCK_PATCHES // (self.across[1] - self.across[0])
-        by_pixels = BLOCK_PIXELS // (self.grid.stride * max(self.window.width, self.grid.patch))
-        return self.rows_at_a_time or max(1, min(by_patches, by_pixels))
+        by_inputs = BLOCK_INPUTS // (self.grid.cols.count * self.grid.patch**2)
+        by_pixels = BLOCK_PIXELS // (self.grid.stride * self.grid.cols.size)
+        return self.rows_at_a_time or max(1, min(by_inputs, by_pixels))
 
 
 def output_window(window: Window, stride: int, resolution: Resolution) -> Window:

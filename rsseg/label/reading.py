@@ -40,23 +40,18 @@ class BlockReader:
 
     def blocks(self) -> Iterator[Block]:
         """All blocks; memory is one of them."""
-        (left, right), (begin, end), rows = self._columns(), self.layout.down, self.layout.block_rows
-        for first in range(begin, end, rows):
-            last = min(first + rows, end)
-            top = self.layout.grid.rows.start(first)
+        (begin, end), step, axis = self.layout.read, self.layout.block_rows, self.layout.grid.rows
+        for first in range(begin, end, step):
+            last = min(first + step, end)
+            top = axis.start(first)
             if first == begin:
                 top = min(top, self.layout.window.row)
-            bottom = max(self.layout.grid.rows.start(last - 1) + self.layout.grid.patch, self._next_start(last))
-            yield self._block(first, last, Window(top, left, bottom - top, right - left))
-
-    def _columns(self) -> tuple[int, int]:
-        cols, (first, last) = self.layout.grid.cols, self.layout.across
-        left = min(cols.start(first), self.layout.window.col)
-        return left, max(cols.start(last - 1) + cols.patch, self.layout.window.end[1])
+            bottom = max(axis.start(last - 1) + axis.patch, self._next_start(last))
+            yield self._block(first, last, Window(top, 0, bottom - top, self.layout.grid.cols.size))
 
     def _next_start(self, row: int) -> int:
         """Where the next block starts, or the window ends: gaps between patches are read too, for their mask."""
-        return self.layout.grid.rows.start(row) if row < self.layout.down[1] else self.layout.window.end[0]
+        return self.layout.grid.rows.start(row) if row < self.layout.read[1] else self.layout.window.end[0]
 
     def _block(self, first: int, last: int, pixels: Window) -> Block:
         read = _Once(self.scene, pixels)
@@ -65,12 +60,13 @@ class BlockReader:
         return Block(first, last, pixels, arena, read.valid, self._wanted(read.valid, first, last, pixels))
 
     def _wanted(self, valid: NDArray[np.bool_], first: int, last: int, pixels: Window) -> NDArray[np.int64]:
-        """Numbers of the patches in the block that have a valid pixel."""
-        rows, cols = np.arange(first, last), np.arange(*self.layout.across)
+        """Numbers of the patches in the block that have a valid pixel and lie in a touched batch."""
+        rows, cols = np.arange(first, last), np.arange(self.layout.grid.cols.count)
         numbers = rows[:, None] * self.layout.grid.cols.count + cols
+        wanted = self.layout.touched[numbers // self.layout.batch]
         if not valid.all():
-            numbers = numbers[self._any_valid(valid, rows, cols, pixels)]
-        return numbers.reshape(-1)
+            wanted &= self._any_valid(valid, rows, cols, pixels)
+        return numbers[wanted]
 
     def _any_valid(self, valid: NDArray[np.bool_], rows: NDArray, cols: NDArray, pixels: Window) -> NDArray[np.bool_]:
         counts = np.zeros((valid.shape[0] + 1, valid.shape[1] + 1), np.int32)

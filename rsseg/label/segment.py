@@ -1,8 +1,8 @@
 """Labelling a scene with a patch model, streamed by rows of patches.
 
 Patches are numbered over the whole scene, whatever part of it is labelled, and batches are cut by that number at a
-constant, padded size: a patch is always computed at the same place of the same batch. The map does not depend on the
-rows read at a time, and the labels of a crop are the crop of the whole scene's labels, bit for bit.
+constant size, each computed whole: a patch is always at the same place of the same batch. The map does not depend on
+the rows read at a time, and the labels of a crop are the crop of the whole scene's labels, bit for bit.
 """
 
 from collections.abc import Callable, Iterator
@@ -66,8 +66,8 @@ class Labeller:
 
     @property
     def patch_rows(self) -> int:
-        """Rows of patches to compute, for progress."""
-        return self.layout.down[1] - self.layout.down[0]
+        """Rows of patches to read, for progress."""
+        return self.layout.read[1] - self.layout.read[0]
 
     def blocks(self, advance: Callable[[int], None] = lambda rows: None) -> Iterator[LabelBlock]:
         """The label map from top to bottom, in strips of its full width; reading runs ahead in a thread.
@@ -80,7 +80,7 @@ class Labeller:
         for block in prefetch(reader.blocks()):
             assembler.see(block)
             runner.feed(block)
-            if block.last_row == self.layout.down[1]:
+            if block.last_row == self.layout.read[1]:
                 runner.flush()
             rows = [row for votes in runner.complete(block.last_row) for row in assembler.stitcher.add(*votes)]
             if rows:

@@ -41,14 +41,16 @@ class Arena:
         self.dtype = common_type([piece.scene for piece in pieces])
         sizes = [piece.window.height * piece.window.width for piece in pieces]
         bands = pieces[0].scene.source.shape[0]
-        flat = torch.empty((sum(sizes), bands), dtype=_stored_type(self.dtype), device=device)
+        # filled by numpy: a torch operation here, in a reading thread, would start a second team of OpenMP threads
+        # that takes the cores from the network
+        flat = np.empty((sum(sizes), bands), np.int16 if self.dtype == np.uint16 else self.dtype)
         bases = np.concatenate([[0], np.cumsum(sizes)])
         for piece, base in zip(pieces, bases, strict=False):
             for strip in _strips(piece):
                 values = read_filled(strip, normalisation, self.dtype).reshape(-1, bands)
                 first = base + (strip.window.row - piece.window.row) * strip.window.width
-                flat[first : first + len(values)] = torch.from_numpy(values)
-        self.flat = flat
+                flat[first : first + len(values)] = values
+        self.flat = torch.from_numpy(flat).to(device)
         self.base = torch.as_tensor(bases[:-1], device=device)
         self.height = torch.tensor([piece.window.height for piece in pieces], device=device)
         self.width = torch.tensor([piece.window.width for piece in pieces], device=device)
@@ -111,9 +113,3 @@ def common_type(scenes: Sequence[SceneInput]) -> np.dtype:
 def stored_bytes(scenes: Sequence[SceneInput]) -> int:
     """Bytes of a pixel with all its bands in an arena of these scenes."""
     return scenes[0].source.shape[0] * common_type(scenes).itemsize
-
-
-def _stored_type(dtype: np.dtype) -> torch.dtype:
-    if dtype == np.uint16:
-        return torch.int16
-    return torch.from_numpy(np.empty(0, dtype)).dtype
