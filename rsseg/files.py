@@ -2,14 +2,16 @@
 
 import hashlib
 import os
+import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rsseg.errors import UsageError
 
+_SCRATCH = f".rsseg-{platform.node()}-"
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
@@ -30,6 +32,17 @@ def check_output(target: Path, overwrite: bool = False) -> None:
         raise UsageError(f"{target} exists; use --overwrite to replace it, or choose another output")
 
 
+def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path], overwrite: bool = False) -> None:
+    """``check_output`` for each, and refuse one that is an input, lies in an input's folder, or is named twice."""
+    taken = {path.resolve() for path in inputs}
+    for path in outputs:
+        check_output(path, overwrite)
+        place = path.resolve()
+        if place in taken or (path.exists() and not taken.isdisjoint(place.parents)):
+            raise UsageError(f"{path} is an input too, or is named twice; choose another output")
+        taken.add(place)
+
+
 @contextmanager
 def replacing(target: Path, overwrite: bool = False) -> Iterator[Path]:
     """Yield a path beside ``target`` to write to; it becomes ``target`` on success and vanishes on failure.
@@ -48,11 +61,29 @@ def replacing(target: Path, overwrite: bool = False) -> Iterator[Path]:
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
     """Yield a new hidden folder below ``parent`` (one file system, so that ``os.replace`` is atomic), removed after."""
-    folder = Path(tempfile.mkdtemp(prefix=".rsseg-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=parent))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes of this machine that are no more left half-written anywhere below ``folder``."""
+    for left in folder.rglob(f"{_SCRATCH}*"):
+        number = left.name.removeprefix(_SCRATCH).split("-")[0]
+        if number.isdigit() and not _alive(int(number)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @contextmanager

@@ -8,6 +8,9 @@ import pytest
 
 from rsseg.cli import main
 
+# tiny networks gain nothing from threads, and lose much where other work shares the cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

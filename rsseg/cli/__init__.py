@@ -6,10 +6,12 @@ neither torch nor numpy.
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TextIO
 
 import click
@@ -65,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     warnings.simplefilter("always", RssegWarning)
     warnings.showwarning = _show_warning
+    with suppress(ValueError):  # not in the main thread: whoever runs us there handles signals
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         code = group.main(args=words, prog_name="rsseg", standalone_mode=False)
     except click.exceptions.Abort:
@@ -82,6 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as problem:
         code = _unexpected(problem, "--debug" in words)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminated(number: int, frame: object) -> None:
+    """SIGTERM, as batch systems send it, ends like Ctrl-C: what is half-written is removed."""
+    raise KeyboardInterrupt
 
 
 def _unexpected(problem: Exception, debug: bool) -> int:

@@ -104,7 +104,7 @@ bounds = click.option(
     type=float,
     nargs=4,
     metavar="LEFT BOTTOM RIGHT TOP",
-    help="Only this part of the scene, in its CRS (pixels: col, -row where it has none).",
+    help="Only this part of the scene, in its CRS (where it has none, in the units of its transform).",
 )
 device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
 threads = click.option("--threads", type=click.IntRange(1), help="CPU threads (default: all cores).")

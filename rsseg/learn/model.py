@@ -74,13 +74,14 @@ class Model:
         if tuple(bands) != self.inference.bands:
             raise ModelError(
                 f"the model was trained on the bands {', '.join(self.inference.bands)}, but {name} gives "
-                f"{', '.join(bands)}; choose them with --bands"
+                f"{', '.join(bands)}; choose the scene's bands of these names with --bands, or train a model on its own"
             )
         if units != self.inference.units:
-            raise ModelError(
-                f"the model was trained on {self.inference.units} values, but {name} is {units}; "
-                "convert it with rsseg toa, or state its --scale"
-            )
+            if self.inference.units == "reflectance":
+                hint = "convert its product with rsseg toa, or state its --scale if it is scaled reflectance"
+            else:
+                hint = f"give the scene's {self.inference.units} numbers, or train a model on {units}"
+            raise ModelError(f"the model was trained on {self.inference.units} values, but {name} is {units}; {hint}")
 
 
 def identity_of(inference: Inference, tensors: Mapping[str, Tensor]) -> str:

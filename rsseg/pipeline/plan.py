@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsseg.errors import InputError, UsageError
-from rsseg.pipeline.configuration import ModelConfig, PipelineConfig
+from rsseg.errors import GridError, InputError, UsageError
+from rsseg.pipeline.configuration import ModelConfig, PipelineConfig, SegmentConfig
 from rsseg.pipeline.inputs import open_scenes
 from rsseg.progress import SILENT, Reporter
+from rsseg.scene.grid import PatchGrid
 from rsseg.scene.sensors import open_scene
 from rsseg.scene.source import Scene
 
@@ -95,6 +96,9 @@ def make_plan(
     named = _named([open_scene(path, bands=config.bands, scale=config.scale) for path in scenes], references)
     models = [model for name, chosen in config.models.items() for model in _trained_models(name, chosen, named)]
     _check_names(models)
+    for model in models:
+        for scene in model.applied_to:
+            _check_patches(model, scene, config.segment)
     return Plan(config, named, models, folder, machine or Machine(), reference_field, reporter)
 
 
@@ -115,6 +119,21 @@ def _check_names(models: Sequence[TrainedModel]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise UsageError(f"two models of this pipeline would be called {twice}; rename one of them")
+
+
+def _check_patches(model: TrainedModel, scene: RunScene, chosen: SegmentConfig) -> None:
+    """Refuse patches that do not fit the scene, or that leave pixels without a label, before anything runs."""
+    settings = model.config.settings
+    stride = (chosen.stride if settings.patch > 1 else None) or settings.stride
+    try:
+        PatchGrid.of(scene.source.grid.shape, settings.patch, stride)
+    except GridError as problem:
+        raise GridError(f"{scene.source.path}, model {model.name}: {problem}") from None
+    if chosen.resolution == "pixel" and stride > settings.patch:
+        raise UsageError(
+            f"model {model.name}: a stride of {stride} leaves pixels between patches of {settings.patch} without a "
+            "label; choose a stride up to the patch, or segment: {resolution: patch}"
+        )
 
 
 def _title(path: Path) -> str:

@@ -24,20 +24,20 @@ _DPI = 100
 _LEGEND_ENTRIES = 30
 _NAME_LETTERS = 32
 
-FALSE_COLOUR = ("nir", "red", "green")
-"""What red, green and blue show: vegetation is red, water dark, towns grey-blue."""
+COLOURS = (("nir", "red", "green"), ("red", "green", "blue"))
+"""What red, green and blue show, the first that a scene has: false colour (vegetation is red), or natural colour."""
 
 
 def picture_scene(scene: Scene, target: Path, *, size: int = 1200, overwrite: bool = False) -> None:
     """False-colour picture of a scene, white where it has no data.
 
-    Near infrared, red and green where the scene has bands of these names, else its first three (one band: grey); each
+    Near infrared, red and green, or red, green and blue, by the bands' names, else the first three (or one, grey); each
     stretched from its 2nd to its 98th percentile. The scene is read decimated to ``size`` pixels on its longer side.
     """
     check_output(target, overwrite)
     named = {name.casefold(): name for name in scene.band_names}
-    names = [named[name] for name in FALSE_COLOUR if name in named]
-    if len(names) < 3:
+    names = next(([named[name] for name in order] for order in COLOURS if set(order) <= named.keys()), [])
+    if not names:
         names = list(scene.band_names[:3] if len(scene.bands) >= 3 else scene.band_names[:1])
     shown = scene.select(names)
     with SceneReader(shown) as reader:

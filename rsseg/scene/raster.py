@@ -1,5 +1,6 @@
 """Rasters on disk: opening them with clear errors, comparing their grids, and the one writer of GeoTIFF and COG."""
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,9 @@ BLOCK = 512
 
 CACHE_BYTES = 256 << 20
 """GDAL's block cache while rasters are streamed; its own default is 5 % of the machine's memory."""
+
+# where no one else said so; GDAL reads it when the first raster is opened
+os.environ.setdefault("GDAL_CACHEMAX", str(CACHE_BYTES >> 20))
 
 
 def to_rasterio(window: Window) -> RasterWindow:

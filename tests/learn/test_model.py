@@ -237,5 +237,7 @@ def test_other_bands_are_refused_with_both_sides_named(model: Model) -> None:
 
 
 def test_other_units_are_refused_with_both_sides_named(model: Model) -> None:
-    with pytest.raises(ModelError, match=r"trained on uncalibrated values, but s is reflectance; .*--scale"):
+    with pytest.raises(
+        ModelError, match=r"trained on uncalibrated values, but s is reflectance; .*uncalibrated numbers"
+    ):
         model.check_scene("s", ("green", "red", "nir"), "reflectance")

@@ -12,7 +12,7 @@ import yaml
 
 import rsseg
 from rsseg.errors import UsageError
-from rsseg.files import write_text
+from rsseg.files import sweep, write_text
 from rsseg.pipeline.cache import FOLDER, Cache, Node, statuses
 from rsseg.pipeline.configuration import PipelineConfig, load_pipeline
 from rsseg.pipeline.nodes import nodes_of
@@ -72,6 +72,7 @@ def run(
     for node, done in statuses(cache, nodes):
         if node.check and not done:
             node.check()
+    sweep(output)
     _write_configuration(config, output)
     for number, node in enumerate(nodes, start=1):
         result.stages.append(_run_node(cache, node, f"[{number}/{len(nodes)}]", reporter))

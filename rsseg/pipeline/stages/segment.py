@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import rsseg
-from rsseg.errors import UsageError
-from rsseg.files import check_output
+from rsseg.files import check_outputs
 from rsseg.label.layout import output_window
 from rsseg.label.segment import Labeller
 from rsseg.label.stitch import Resolution
@@ -61,7 +60,7 @@ def segment(
     Memory grows with the scene's width, not with its height. Raises: ModelError if the model does not fit the
     scene's bands or units, and any other RssegError.
     """
-    _check_outputs([output] + ([confidence] if confidence else []), (scene, model), overwrite)
+    check_outputs([output] + ([confidence] if confidence else []), (scene, model), overwrite)
     used, loaded = choose_device(device, threads), load_model(model)
     opened = open_scene(scene, bands=bands or _bands_of(loaded, scene, scale), scale=scale)
     loaded.check_scene(opened.name, opened.band_names, opened.units)
@@ -80,15 +79,6 @@ def segment(
         counts = _write(labeller, opened, loaded, output, confidence, overwrite, reporter)
     found = {value: int(count) for value, count in enumerate(counts) if value and count}
     return SegmentResult(str(output), str(confidence) if confidence else None, loaded.identity, found, int(counts[0]))
-
-
-def _check_outputs(outputs: Sequence[Path], inputs: Sequence[Path], overwrite: bool) -> None:
-    taken = {path.resolve() for path in inputs}
-    for path in outputs:
-        check_output(path, overwrite)
-        if path.resolve() in taken:
-            raise UsageError(f"{path} is named twice, as an output and as something else; choose another output")
-        taken.add(path.resolve())
 
 
 def _bands_of(model: Model, scene: Path, scale: Sequence[float] | None) -> Sequence[str] | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rsseg.errors import UsageError
-from rsseg.files import check_output, replacing, replacing_folder
+from rsseg.files import check_outputs, replacing, replacing_folder
 from rsseg.learn.inputs import VALID_SHARE, PatchRow, SceneInput, patch_rows
 from rsseg.pipeline.inputs import reading
 from rsseg.progress import SILENT, Reporter
@@ -54,7 +54,7 @@ def tile(
     """
     if output.suffix != ".parquet":
         raise UsageError(f"the catalogue is a GeoParquet file; write it to {output.with_suffix('.parquet')}")
-    check_output(output, overwrite)
+    check_outputs([output], [scene], overwrite)
     opened = open_scene(scene, bands=bands, scale=scale)
     grid = PatchGrid.of(opened.grid.shape, patch, stride)
     with reading([opened]) as (source,), ExitStack() as stack:

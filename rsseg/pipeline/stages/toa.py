@@ -10,7 +10,7 @@ import rasterio
 
 from rsseg import __version__
 from rsseg.errors import CalibrationWarning, InputError, UsageError
-from rsseg.files import check_output, replacing
+from rsseg.files import check_outputs, replacing
 from rsseg.prefetch import prefetch
 from rsseg.progress import SILENT, Reporter
 from rsseg.scene.encoding import ENCODINGS, Converter, Encoding
@@ -45,7 +45,7 @@ def toa(
     Raises: UsageError if the scene is no product of digital numbers; InputError if it is damaged or has no valid pixel.
     """
     calibration = calibration or Calibration()
-    check_output(target, overwrite)
+    check_outputs([target], [source], overwrite)
     if clip and calibration.quantity != "reflectance":
         raise UsageError("--clip holds reflectance within 0 and 1 and does not apply to radiance; leave it out")
     scene = open_scene(source, bands=bands, calibration=calibration, fill=fill)
@@ -75,7 +75,8 @@ def _refuse_converted(scene: Scene) -> None:
     elif scene.units == "uncalibrated":
         reason = (
             "is a plain raster without calibration metadata; give the product's folder or archive, with its "
-            "BAND_META.txt or *_MTL.txt, or use the raster as it is with --scale"
+            "BAND_META.txt or *_MTL.txt, or use the raster as it is: rsseg train, segment and run take it "
+            "(with --scale if it is scaled reflectance)"
         )
     else:
         reason = f"holds {scene.units} already; use it as it is"

@@ -79,6 +79,11 @@ def train(
     _say_units(opened, reporter)
     with reading(opened) as inputs:
         samples = _samples(inputs, method, training, used, memory, reporter)
+        if not samples.whole:
+            reporter.say(
+                f"{len(samples)} training patches lie in memory at a time (half of --memory, {memory >> 20} MiB); "
+                "each epoch draws others"
+            )
         trainer = Trainer(
             lambda: build(method_name(method), method, len(opened[0].bands)),
             samples,
