@@ -1,11 +1,22 @@
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from rsseg.errors import UsageError
-from rsseg.files import check_output, digest, replacing, replacing_folder, scratch_folder, write_text
+from rsseg.files import (
+    check_output,
+    check_outputs,
+    digest,
+    replacing,
+    replacing_folder,
+    scratch_folder,
+    sweep,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -141,3 +152,27 @@ def test_a_folder_that_may_not_be_written_is_an_os_error(tmp_path: Path) -> None
             write_text(tmp_path / "a", "x")
     finally:
         tmp_path.chmod(0o700)
+
+
+# inputs and leftovers
+
+
+def test_an_output_that_is_an_input_is_refused_even_with_overwrite(tmp_path: Path) -> None:
+    product, band = tmp_path / "product", tmp_path / "product" / "BAND2.tif"
+    product.mkdir()
+    band.write_text("numbers")
+    for outputs, inputs in (([band], [product]), ([band], [band]), ([tmp_path / "x", tmp_path / "x"], [product])):
+        with pytest.raises(UsageError, match="an input too, or is named twice"):
+            check_outputs(outputs, inputs, overwrite=True)
+    check_outputs([product / "toa.tif", tmp_path / "toa.tif"], [product], overwrite=True)
+    assert band.read_text() == "numbers"
+
+
+def test_leftovers_of_dead_processes_are_swept_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+    enter = f"kept = scratch_folder(pathlib.Path({str(tmp_path)!r})); kept.__enter__()"
+    code = f"import os, pathlib; from rsseg.files import scratch_folder; {enter}; os._exit(9)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+    dead = list(tmp_path.iterdir())
+    with scratch_folder(tmp_path) as living:
+        sweep(tmp_path)
+        assert len(dead) == 1 and not dead[0].exists() and living.exists()

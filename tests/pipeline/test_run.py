@@ -12,7 +12,7 @@ import yaml
 from scenes import write_reference, write_scene
 from tiny import thin_vgg
 
-from rsseg.errors import InputError, ModelError, UsageError
+from rsseg.errors import GridError, InputError, ModelError, UsageError
 from rsseg.learn.methods.recal import RecalPhase
 from rsseg.pipeline.configuration import load_pipeline
 from rsseg.pipeline.plan import Machine
@@ -323,4 +323,18 @@ def test_missing_inputs_are_said_before_anything_runs(go: Go, tmp_path: Path, sc
         go(references=[tmp_path / "nowhere.gpkg"], reference_field="class")
     with pytest.raises(InputError, match=r"nowhere\.pth"):
         go(changed("recal", weights=str(tmp_path / "nowhere.pth")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_patches_that_do_not_fit_are_refused_before_anything_runs(go: Go, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"a stride of 9 leaves pixels between patches of 8"):
+        go(changed("recal", stride=9))
+    with pytest.raises(GridError, match=r"model recal: .*smaller than a patch of 1000"):
+        go(changed("recal", patch=1000))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_reference_without_the_field_is_refused_before_anything_runs(go: Go, tmp_path: Path, reference: Path) -> None:
+    with pytest.raises(UsageError, match="nofield"):
+        go(references=[reference], reference_field="nofield")
     assert not (tmp_path / "out").exists()
