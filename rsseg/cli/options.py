@@ -117,7 +117,7 @@ def common(function: Command) -> Command:
     """Add -v, -q and --debug, and hand the command a ``reporter`` made from them."""
     from functools import wraps
 
-    @click.option("-v", "--verbose", is_flag=True, help="Say more about each step.")
+    @click.option("-v", "--verbose", is_flag=True, help="Say how long each step took.")
     @click.option("-q", "--quiet", is_flag=True, help="No progress, no notes.")
     @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
     @wraps(function)

@@ -1,6 +1,7 @@
 """Progress on stderr: bars with the time remaining on a terminal, plain lines elsewhere."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,13 +35,23 @@ class _BarTask:
 class TerminalReporter:
     """Bars and lines on stderr; nested tasks share one display."""
 
-    def __init__(self) -> None:
+    def __init__(self, verbose: bool = False) -> None:
+        """``verbose``: say how long each task took when it ends."""
+        self.verbose = verbose
         self.console = Console(stderr=True, soft_wrap=True, highlight=False)
         self.progress: Progress | None = None
 
     @contextmanager
     def task(self, description: str, total: int) -> Iterator[Task]:
         """Show a bar while the task is open; a silent one where stderr is no terminal."""
+        began = time.perf_counter()
+        with self._bar(description, total) as task:
+            yield task
+        if self.verbose:
+            self.say(f"{description}: {total} in {time.perf_counter() - began:.1f} s")
+
+    @contextmanager
+    def _bar(self, description: str, total: int) -> Iterator[Task]:
         if not sys.stderr.isatty():
             with SILENT.task(description, total) as silent:
                 yield silent
@@ -78,4 +89,4 @@ class TerminalReporter:
 
 def terminal_reporter(quiet: bool, verbose: bool = False) -> Reporter:
     """The reporter of a command: silent with ``-q``."""
-    return SILENT if quiet else TerminalReporter()
+    return SILENT if quiet else TerminalReporter(verbose)

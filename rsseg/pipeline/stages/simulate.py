@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from rsseg.errors import UsageError
-from rsseg.files import check_output, replacing, replacing_folder, scratch_folder
+from rsseg.files import check_output, replacing, scratch_folder
+from rsseg.pipeline.folders import result_folder
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.labels import LabelClass, LabelMapWriter
 from rsseg.scene.raster import label_windows
@@ -79,7 +80,7 @@ def simulate(
 def _product_folder(target: Path, product: Product, zipped: bool, overwrite: bool) -> Iterator[Path]:
     """The folder to fill: it becomes ``target``, or is packed into it."""
     if not zipped:
-        with replacing_folder(target, overwrite) as folder:
+        with result_folder(target, "BAND_META.txt", (), overwrite) as folder:
             yield folder
         return
     with replacing(target, overwrite) as part, scratch_folder(part.parent) as folder:

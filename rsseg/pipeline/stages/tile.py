@@ -1,5 +1,6 @@
 """``rsseg tile``: the patches of a scene as a catalogue with statistics, and as chips on request."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from rsseg.errors import UsageError
-from rsseg.files import check_outputs, replacing, replacing_folder
+from rsseg.files import check_outputs, replacing, write_text
 from rsseg.learn.inputs import VALID_SHARE, PatchRow, SceneInput, patch_rows
+from rsseg.pipeline.folders import result_folder
 from rsseg.pipeline.inputs import reading
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.catalogue import CatalogueWriter
@@ -18,6 +20,9 @@ from rsseg.scene.grid import PatchGrid, Window
 from rsseg.scene.raster import RasterWriter
 from rsseg.scene.sensors import open_scene
 from rsseg.scene.source import Scene
+
+CHIPS = "chips.json"
+"""What tells a folder of chips from any other, which is never replaced."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,12 @@ def tile(
     opened = open_scene(scene, bands=bands, scale=scale)
     grid = PatchGrid.of(opened.grid.shape, patch, stride)
     with reading([opened]) as (source,), ExitStack() as stack:
-        chips = stack.enter_context(replacing_folder(export, overwrite)) if export else None
+        chips = stack.enter_context(result_folder(export, CHIPS, [scene], overwrite)) if export else None
         part = stack.enter_context(replacing(output, overwrite))
         chosen = _catalogue(opened, source, grid, part, reporter)
         if chips:
             _export(opened, source, grid, chosen, chips, reporter)
+            write_text(chips / CHIPS, json.dumps({"scene": opened.name, "patch": patch, "stride": stride}) + "\n")
     count = sum(len(cols) for _, cols in chosen)
     return TileResult(str(output), patch, stride, len(grid), count, str(export) if export else None)
 
