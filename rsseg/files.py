@@ -25,6 +25,8 @@ def check_output(target: Path, overwrite: bool = False) -> None:
         if parent.exists():
             if not parent.is_dir():
                 raise UsageError(f"{parent} is a file where a folder should be; choose another output than {target}")
+            if not os.access(parent, os.W_OK | os.X_OK):
+                raise UsageError(f"cannot write into {parent}: permission denied; choose another output than {target}")
             break
     if target.is_dir():
         raise UsageError(f"{target} is a folder where a file should be; name a file in it")

@@ -109,6 +109,13 @@ bounds = click.option(
 device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
 threads = click.option("--threads", type=click.IntRange(1), help="CPU threads (default: all cores).")
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Start of every random choice.")
+precision = click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="bf16: faster where the processor has it; some labels differ.",
+)
 batch = click.option("--batch", type=click.IntRange(1), help="Patches in a batch.")
 memory = click.option("--memory", type=Memory(), default="4G", show_default=True, help="Memory to stay within.")
 

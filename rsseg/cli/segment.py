@@ -20,7 +20,7 @@ from rsseg.cli import options
 @options.scale
 @options.bounds
 @options.batch
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@options.precision
 @options.device
 @options.threads
 @options.overwrite

@@ -47,6 +47,7 @@ _COMMON_HELP = {
     "patch": "Side of a patch in pixels.",
     "stride": "Step between patches in pixels.",
     "epochs": "Passes over the training patches, at most.",
+    "cut": "scene: three poolings, whatever the patch; input: as many as take the patch to 1 x 1.",
     "normalise": "standardise: mean 0, deviation 1; range: 2nd to 98th percentile to 0..1.",
 }
 
@@ -60,7 +61,7 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
         options.seed,
         click.option("--restarts", type=click.IntRange(1), default=1, show_default=True, help="Runs; the best stays."),
         click.option("--patience", type=click.IntRange(0), default=5, show_default=True, help="Epochs without gain."),
-        click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True),
+        options.precision,
         options.device,
         options.threads,
         options.memory,
