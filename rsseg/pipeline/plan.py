@@ -9,7 +9,6 @@ from rsseg.pipeline.configuration import ModelConfig, PipelineConfig, SegmentCon
 from rsseg.pipeline.inputs import open_scenes
 from rsseg.progress import SILENT, Reporter
 from rsseg.scene.grid import PatchGrid
-from rsseg.scene.sensors import open_scene
 from rsseg.scene.source import Scene
 
 
@@ -92,8 +91,7 @@ def make_plan(
     for path in references:
         if not path.exists():
             raise InputError(f"the reference {path} does not exist")
-    open_scenes(scenes, config.bands, config.scale)
-    named = _named([open_scene(path, bands=config.bands, scale=config.scale) for path in scenes], references)
+    named = _named(open_scenes(scenes, config.bands, config.scale), references)
     models = [model for name, chosen in config.models.items() for model in _trained_models(name, chosen, named)]
     _check_names(models)
     for model in models:
