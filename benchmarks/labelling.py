@@ -60,7 +60,7 @@ def _network(part: str, scene: Path, model: Path, stride: int, folder: Path) -> 
     from rsseg.label.reading import BlockReader
     from rsseg.label.segment import Labeller
     from rsseg.learn.model import load_model
-    from rsseg.learn.networks.patch import fused
+    from rsseg.learn.networks.fuse import fused
     from rsseg.pipeline.inputs import open_scenes, reading
 
     loaded = load_model(model)

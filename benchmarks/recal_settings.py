@@ -20,8 +20,8 @@ import torch
 
 from rsseg.errors import RssegWarning
 from rsseg.label.metrics.clustering import normalised_mutual_information
+from rsseg.learn.images import ImageSamples
 from rsseg.learn.methods import build, settings_of
-from rsseg.learn.samples import ImageSamples
 from rsseg.learn.training import Trainer, TrainingSettings
 from rsseg.pipeline.stages.evaluate import evaluate
 from rsseg.pipeline.stages.segment import segment

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 
@@ -35,9 +36,13 @@ class MethodGroup(click.Group):
 
 def _setting_option(name: str, setting: Any) -> Callable[..., Any]:
     """A click option for one field of a settings model."""
-    kind = next((part for part in get_args(setting.annotation) if part is float), setting.annotation)
+    kind = setting.annotation
+    if get_origin(kind) in (UnionType, Union):  # None stands for a default that depends on other settings
+        kind = next(part for part in get_args(kind) if part is not NoneType)
     choice = click.Choice(get_args(kind)) if get_origin(kind) is Literal else kind
     flag = f"--{name.replace('_', '-')}"
+    if kind is bool:
+        flag = f"{flag}/--no-{name.replace('_', '-')}"
     text = setting.description or _COMMON_HELP.get(name, "")
     return click.option(flag, name, type=choice, default=setting.default, show_default=True, help=text)
 
@@ -60,6 +65,7 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
         options.scale,
         options.seed,
         click.option("--restarts", type=click.IntRange(1), default=1, show_default=True, help="Runs; the best stays."),
+        click.option("--vote", type=click.IntRange(1), default=1, show_default=True, help="Best runs that vote."),
         click.option("--patience", type=click.IntRange(0), default=5, show_default=True, help="Epochs without gain."),
         options.precision,
         options.device,
@@ -81,7 +87,7 @@ def _command_of(method: str) -> Callable[..., None]:
         from rsseg.learn.training import TrainingSettings
         from rsseg.pipeline.stages.train import train
 
-        names = ("seed", "restarts", "patience", "precision")
+        names = ("seed", "restarts", "vote", "patience", "precision")
         training = TrainingSettings(**{name: given.pop(name) for name in names})
         places = ("bands", "scale", "device", "threads", "memory", "resume", "overwrite")
         chosen = {name: given.pop(name) for name in places}

@@ -54,7 +54,7 @@ class BlockReader:
         return self.layout.grid.rows.start(row) if row < self.layout.read[1] else self.layout.window.end[0]
 
     def _block(self, first: int, last: int, pixels: Window) -> Block:
-        read = _Once(self.scene, pixels)
+        read = ReadOnce(self.scene, pixels)
         scene = SceneInput(self.scene.name, read, self.scene.scale, self.scene.offset)
         arena = Arena([Piece(scene, pixels)], self.normalisation, self.device)
         return Block(first, last, pixels, arena, read.valid, self._wanted(read.valid, first, last, pixels))
@@ -79,14 +79,15 @@ class BlockReader:
         return found
 
 
-class _Once:
-    """Pixels that were read once, in their full width, of which the mask is wanted too."""
+class ReadOnce:
+    """A source of the pixels of one window, read once and with its mask kept."""
 
     def __init__(self, scene: SceneInput, pixels: Window) -> None:
         self.shape, self.dtype = scene.source.shape, scene.source.dtype
-        self.top = pixels.row
+        self.pixels = pixels
         self.values, self.valid = scene.source.read(pixels)
 
     def read(self, window: Window) -> tuple[NDArray, NDArray[np.bool_]]:
-        rows = slice(window.row - self.top, window.end[0] - self.top)
+        """A part of the window, in its full width."""
+        rows = slice(window.row - self.pixels.row, window.end[0] - self.pixels.row)
         return self.values[:, rows], self.valid[rows]

@@ -6,6 +6,7 @@ the rows read at a time, and the labels of a crop are the crop of the whole scen
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from rsseg.label.reading import BlockReader
 from rsseg.label.stitch import Resolution, quantised
 from rsseg.learn.inputs import SceneInput
 from rsseg.learn.model import Model
-from rsseg.learn.networks.patch import fused
+from rsseg.learn.networks.fuse import fused
 from rsseg.prefetch import prefetch
 from rsseg.scene.grid import PatchGrid, Window
 
@@ -60,12 +61,27 @@ class Labeller:
             )
         self.model, self.scene, self.precision = model, scene, precision
         self.device = device or torch.device("cpu")
-        self.network = fused(model.network).to(self.device).to(memory_format=torch.channels_last)
+        self.network: Any = fused(model.network).to(self.device).to(memory_format=torch.channels_last)
         chosen = snapped(window or Window(0, 0, *shape), grid, resolution)
         self.layout = Layout(grid, chosen, resolution, batch or default_batch(patch, self.device), block_rows)
 
     @property
-    def patch_rows(self) -> int:
+    def window(self) -> Window:
+        """The part of the scene that is labelled."""
+        return self.layout.window
+
+    @property
+    def resolution(self) -> Resolution:
+        """Whether the map has the scene's pixels or the patches' steps."""
+        return self.layout.resolution
+
+    @property
+    def stride(self) -> int:
+        """Step between patches."""
+        return self.layout.grid.stride
+
+    @property
+    def rows(self) -> int:
         """Rows of patches to read, for progress."""
         return self.layout.read[1] - self.layout.read[0]
 

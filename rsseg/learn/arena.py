@@ -32,10 +32,12 @@ class Piece:
 class Arena:
     """Pieces of scenes in memory, on one device, gathered as normalised float32 patches."""
 
-    def __init__(self, pieces: Sequence[Piece], normalisation: Normalisation, device: torch.device) -> None:
+    def __init__(
+        self, pieces: Sequence[Piece], normalisation: Normalisation, device: torch.device, masks: bool = False
+    ) -> None:
         """Read every piece once, by strips, so that no second copy of it exists.
 
-        Invalid pixels become the band's mean, rounded to the stored type.
+        Invalid pixels become the band's mean, rounded to the stored type. ``masks``: keep which pixels are valid.
         """
         self.pieces = tuple(pieces)
         self.dtype = common_type([piece.scene for piece in pieces])
@@ -44,13 +46,17 @@ class Arena:
         # filled by numpy: a torch operation here, in a reading thread, would start a second team of OpenMP threads
         # that takes the cores from the network
         flat = np.empty((sum(sizes), bands), np.int16 if self.dtype == np.uint16 else self.dtype)
+        valid = np.empty(sum(sizes), bool) if masks else None
         bases = np.concatenate([[0], np.cumsum(sizes)])
         for piece, base in zip(pieces, bases, strict=False):
             for strip in _strips(piece):
-                values = read_filled(strip, normalisation, self.dtype).reshape(-1, bands)
+                values, mask = read_filled(strip, normalisation, self.dtype)
                 first = base + (strip.window.row - piece.window.row) * strip.window.width
-                flat[first : first + len(values)] = values
+                flat[first : first + mask.size] = values.reshape(-1, bands)
+                if valid is not None:
+                    valid[first : first + mask.size] = mask.reshape(-1)
         self.flat = torch.from_numpy(flat).to(device)
+        self.valid = None if valid is None else torch.from_numpy(valid).to(device)
         self.base = torch.as_tensor(bases[:-1], device=device)
         self.height = torch.tensor([piece.window.height for piece in pieces], device=device)
         self.width = torch.tensor([piece.window.width for piece in pieces], device=device)
@@ -63,13 +69,23 @@ class Arena:
 
         ``piece``, ``row``, ``col``: (n,) int64, the first pixel of each patch in its piece.
         """
+        index = self._index(piece, row, col, size).reshape(-1)
+        values = self._widened(self.flat[index]).view(len(piece), size * size, -1)
+        values = torch.addcmul(self.bias[piece][:, None], values, self.gain[piece][:, None])
+        return values.view(len(piece), size, size, -1).permute(0, 3, 1, 2)
+
+    def gather_valid(self, piece: Tensor, row: Tensor, col: Tensor, size: int) -> Tensor:
+        """Which pixels of patches are valid: (n, size, size) bool; all of them where no masks are kept."""
+        if self.valid is None:
+            return torch.ones((len(piece), size, size), dtype=torch.bool, device=self.flat.device)
+        return self.valid[self._index(piece, row, col, size)]
+
+    def _index(self, piece: Tensor, row: Tensor, col: Tensor, size: int) -> Tensor:
+        """Where the pixels of patches lie in the flat tensor: (n, size, size)."""
         step = torch.arange(size, device=self.flat.device)
         width = self.width[piece]
         start = self.base[piece] + row * width + col
-        index = start[:, None, None] + step[:, None] * width[:, None, None] + step
-        values = self._widened(self.flat[index.reshape(-1)]).view(len(start), size * size, -1)
-        values = torch.addcmul(self.bias[piece][:, None], values, self.gain[piece][:, None])
-        return values.view(len(start), size, size, -1).permute(0, 3, 1, 2)
+        return start[:, None, None] + step[:, None] * width[:, None, None] + step
 
     def _widened(self, values: Tensor) -> Tensor:
         """Stored values as float32; uint16 is kept in int16 bits, which every device can index."""
@@ -86,13 +102,13 @@ def _strips(piece: Piece) -> Iterator[Piece]:
         yield Piece(piece.scene, Window(row, window.col, min(rows, last - row), window.width))
 
 
-def read_filled(piece: Piece, normalisation: Normalisation, dtype: np.dtype) -> NDArray:
-    """Stored values (h, w, bands) of a piece, invalid pixels set to the mean, uint16 as int16 bits."""
+def read_filled(piece: Piece, normalisation: Normalisation, dtype: np.dtype) -> tuple[NDArray, NDArray[np.bool_]]:
+    """Stored values (h, w, bands) of a piece, invalid pixels set to the mean, uint16 as int16 bits; valid pixels."""
     values, valid = piece.scene.source.read(piece.window)
     pixels = np.moveaxis(values, 0, -1).astype(dtype, order="C")  # a copy: the source may own what it gave
     if not valid.all():
         pixels[~valid] = stored_mean(piece.scene, normalisation, dtype)
-    return pixels.view(np.int16) if dtype == np.uint16 else pixels
+    return (pixels.view(np.int16) if dtype == np.uint16 else pixels), valid
 
 
 def stored_mean(scene: SceneInput, normalisation: Normalisation, dtype: np.dtype) -> NDArray:

@@ -1,6 +1,6 @@
 """The state of a training between two epochs, on disk, from which it goes on to the same weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,25 +25,24 @@ class Progress:
     best_in_phase: float | None = None
     epochs_since_best: int = 0
     phase_ended: bool = False
-    best_run: int | None = None
-    best_score: float | None = None
+    top: list[tuple[int, float]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file that holds a ``Progress``, the network, the optimiser of the current phase and the best run so far."""
+    """A file that holds a ``Progress``, the network, the optimiser of the current phase and the best runs so far."""
 
     path: Path
     settings: Mapping[str, Any]
 
-    def save(self, progress: Progress, method: Method, phase: Phase, best: Tensors | None) -> None:
+    def save(self, progress: Progress, method: Method, phase: Phase, best: Sequence[Tensors]) -> None:
         """Replace the file by the present state."""
         optimiser, numbers = flatten_optimiser(phase.optimiser)
         tensors = {
-            **{f"network/{name}": tensor for name, tensor in method.network.state_dict().items()},
+            **{f"network/{name}": tensor for name, tensor in method.module.state_dict().items()},
             **{f"optimiser/{name}": tensor for name, tensor in optimiser.items()},
-            **{f"best/{name}": tensor for name, tensor in (best or {}).items()},
+            **{f"best/{rank}/{name}": tensor for rank, run in enumerate(best) for name, tensor in run.items()},
         }
         notes = {"progress": vars(progress), "optimiser": numbers, "settings": dict(self.settings)}
         save_tensors(self.path, tensors, notes, overwrite=True)

@@ -13,6 +13,9 @@ from rsseg.scene.grid import Axis, PatchGrid, Window
 VALID_SHARE = 0.99
 """Training patches have at least this share of valid pixels; labelling takes every patch with one."""
 
+TILE_VALID_SHARE = 0.5
+"""Training tiles of dense methods, whose losses take a mask of valid pixels, have at least this share of them."""
+
 
 class PixelSource(Protocol):
     """Pixels by windows; ``scene.source.SceneReader`` is one, ``ArraySource`` another."""

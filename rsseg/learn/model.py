@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 
 from rsseg.errors import ModelError, UsageError
-from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
+from rsseg.learn.networks.build import Network, Spec, build_network
 from rsseg.learn.normalise import Normalisation
 from rsseg.learn.tensors import load_tensors, save_tensors
 
@@ -26,7 +26,7 @@ class Inference(BaseModel):
 
     schema_number: Literal[1] = 1
     method: str
-    network: PatchNetworkSpec
+    network: Spec
     bands: tuple[str, ...]
     units: str
     normalisation: Normalisation
@@ -47,7 +47,7 @@ class Model:
     """A network with what it needs to label scenes, and its provenance."""
 
     inference: Inference
-    network: PatchNetwork
+    network: Network
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -105,7 +105,7 @@ def load_model(path: Path) -> Model:
         inference = Inference.model_validate(notes["inference"])
         if identity_of(inference, tensors) != notes.get("identity"):
             raise ModelError(f"{path} was altered or damaged: its contents do not have its recorded identity")
-        network = PatchNetwork(inference.network, len(inference.bands), inference.patch, inference.classes)
+        network = build_network(inference.network, len(inference.bands), inference.patch, inference.classes)
         network.load_state_dict(tensors)
         for name, tensor in network.named_parameters():
             tensor.data = tensors[name]

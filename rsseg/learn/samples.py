@@ -14,7 +14,8 @@ from torch import Tensor
 from rsseg.errors import ModelError, TrainingError
 from rsseg.learn.arena import Arena, Piece, stored_bytes
 from rsseg.learn.inputs import VALID_SHARE, SceneInput, patch_rows
-from rsseg.learn.normalise import Kind, Moments, Normalisation, robust_range, standardise
+from rsseg.learn.normalise import Kind, Moments, robust_range, standardise
+from rsseg.learn.regions import RegionCache, RegionMaker
 from rsseg.scene.grid import PatchGrid, Window
 
 QUANTILE_PIXELS = 1 << 20
@@ -24,17 +25,39 @@ MAX_PATCHES = 1 << 24
 """Training patches kept at most, by regular thinning of what the scenes have: 128 MiB of numbers."""
 
 
+Offset = tuple[int, int] | Tensor
+"""Rows and columns by which windows are moved: one pair, or an int64 tensor (n, 2)."""
+
+
 class Samples(Protocol):
     """Normalised float32 samples by index."""
 
     def __len__(self) -> int:
         """How many samples there are in this epoch."""
 
-    def gather(self, indices: Tensor, size: int | None = None, offset: tuple[int, int] = (0, 0)) -> Tensor:
+    patch: int
+    """The side of a sample in pixels."""
+
+    @property
+    def window(self) -> int:
+        """The largest size that may be gathered."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all samples are in memory in all epochs."""
+
+    def gather(self, indices: Tensor, size: int | None = None, offset: Offset = (0, 0)) -> Tensor:
         """Samples (n, bands, size, size), channels last.
 
-        A larger ``size`` is centred on the sample; ``offset`` (rows, cols) moves the window; both stay inside.
+        A larger ``size`` is centred on the sample; ``offset`` (rows, cols), of all samples or (n, 2) of each, moves the
+        window; it stays inside.
         """
+
+    def valid(self, indices: Tensor, size: int | None = None, offset: Offset = (0, 0)) -> Tensor:
+        """Which pixels of the same windows are valid: (n, size, size) bool."""
+
+    def regions(self, indices: Tensor) -> Tensor:
+        """Superpixels of samples, numbered from 0 in each: (n, patch, patch) int64."""
 
     def redraw(self, epoch: int) -> None:
         """Prepare an epoch: scenes larger than the memory limit are drawn anew from it."""
@@ -50,11 +73,16 @@ class TrainingPatches:
 
 
 def find_patches(
-    scenes: Sequence[SceneInput], patch: int, stride: int, advance: Callable[[int], None] = lambda rows: None
+    scenes: Sequence[SceneInput],
+    patch: int,
+    stride: int,
+    advance: Callable[[int], None] = lambda rows: None,
+    valid_share: float = VALID_SHARE,
 ) -> tuple[list[TrainingPatches], Moments]:
     """Stream every scene once: its training patches (at most ``MAX_PATCHES``), and the moments of all of them.
 
-    ``advance`` is called with the rows of patches done. Raises: TrainingError if no patch of any scene is valid.
+    Training patches have at least ``valid_share`` of valid pixels. ``advance`` is called with the rows of patches done.
+    Raises: TrainingError if no patch of any scene is valid.
     """
     bands = {scene.source.shape[0] for scene in scenes}
     if len(bands) != 1:
@@ -64,22 +92,22 @@ def find_patches(
     step = -(-sum(len(grid) for grid in grids) // MAX_PATCHES)
     while step > 1 and any(gcd(step, grid.cols.count) > 1 for grid in grids):
         step += 1  # else the same columns would be taken in every row
-    found = [_find(scene, grid, step, moments, advance) for scene, grid in zip(scenes, grids, strict=True)]
+    found = [_find(scene, grid, step, moments, advance, valid_share) for scene, grid in zip(scenes, grids, strict=True)]
     if not any(len(patches.numbers) for patches in found):
         names = ", ".join(scene.name for scene in scenes)
         raise TrainingError(
-            f"no patch of {patch} x {patch} pixels in {names} is {VALID_SHARE:.0%} valid; "
+            f"no patch of {patch} x {patch} pixels in {names} is {valid_share:.0%} valid; "
             "choose a smaller --patch, or check the nodata value"
         )
     return found, moments
 
 
 def _find(
-    scene: SceneInput, grid: PatchGrid, step: int, moments: Moments, advance: Callable[[int], None]
+    scene: SceneInput, grid: PatchGrid, step: int, moments: Moments, advance: Callable[[int], None], share: float
 ) -> TrainingPatches:
     numbers = []
     for row in patch_rows(scene.source, grid):
-        chosen = np.flatnonzero(row.count >= VALID_SHARE * grid.patch**2)
+        chosen = np.flatnonzero(row.count >= share * grid.patch**2)
         found = chosen + row.row * grid.cols.count
         numbers.append(found[found % step == 0])
         total, square = row.total[chosen].sum(axis=0), row.square[chosen].sum(axis=0)
@@ -100,9 +128,14 @@ class SceneSamples:
         memory: int,
         seed: int = 0,
         kind: Kind = "standardise",
+        masks: bool = False,
+        regions: RegionMaker | None = None,
     ) -> None:
-        """``memory``: bytes that the pixels may take."""
+        """``memory``: bytes that the pixels may take; ``masks``: keep which pixels are valid, else all count as such;
+        ``regions``: what makes superpixels of a sample.
+        """
         self.patches, self.device, self.memory, self.seed = list(patches), device, memory, seed
+        self.masks, self._regions = masks, RegionCache(regions)
         self.patch = patches[0].grid.patch
         self.normalisation = standardise(moments)
         self._drawn: int | None = None
@@ -119,7 +152,17 @@ class SceneSamples:
     def whole(self) -> bool:
         """Whether all training scenes fit in memory at once."""
         pixels = sum(p.scene.source.shape[1] * p.scene.source.shape[2] for p in self.patches)
-        return pixels * stored_bytes([p.scene for p in self.patches]) <= self.memory
+        return pixels * self._bytes <= self.memory
+
+    @property
+    def window(self) -> int:
+        """The largest windows that fit in every piece of a scene in memory."""
+        return self.largest
+
+    @property
+    def _bytes(self) -> int:
+        """Bytes of a pixel in memory."""
+        return stored_bytes([p.scene for p in self.patches]) + self.masks
 
     def redraw(self, epoch: int) -> None:
         """Load what the epoch trains on: everything once if it fits, else a draw seeded by the epoch."""
@@ -127,36 +170,65 @@ class SceneSamples:
         if draw == self._drawn:
             return
         chunks = self._chunks(draw)
-        self.arena = Arena([Piece(p.scene, window) for p, window, _ in chunks], self.normalisation, self.device)
+        pieces = [Piece(p.scene, window) for p, window, _ in chunks]
+        self.arena = Arena(pieces, self.normalisation, self.device, self.masks)
         self.numbers = torch.from_numpy(np.concatenate([numbers for _, _, numbers in chunks])).to(self.device)
         self._places = torch.tensor([_place(p.grid, window) for p, window, _ in chunks], device=self.device)
         self._ends = torch.tensor([len(numbers) for _, _, numbers in chunks], device=self.device).cumsum(0)
         self.largest = min(min(window.height, window.width) for _, window, _ in chunks)
         self._drawn = draw
 
-    def gather(self, indices: Tensor, size: int | None = None, offset: tuple[int, int] = (0, 0)) -> Tensor:
+    def gather(self, indices: Tensor, size: int | None = None, offset: Offset = (0, 0)) -> Tensor:
         """Patches (n, bands, size, size), normalised; larger windows stay inside what lies in memory.
 
         Raises: TrainingError for a window larger than a scene, or than the rows of one that lie in memory.
         """
         size = size or self.patch
+        return self.arena.gather(*self._corner(indices, size, offset), size)
+
+    def valid(self, indices: Tensor, size: int | None = None, offset: Offset = (0, 0)) -> Tensor:
+        """Which pixels of the same windows are valid: (n, size, size) bool."""
+        size = size or self.patch
+        return self.arena.gather_valid(*self._corner(indices, size, offset), size)
+
+    def regions(self, indices: Tensor) -> Tensor:
+        """Superpixels of patches, numbered from 0 in each: (n, patch, patch) int64; made once, then kept."""
+        piece, row, col = self._position(indices.to(self.device))
+        numbers = self.numbers[indices].tolist()
+        places = zip(piece.tolist(), row.tolist(), col.tolist(), strict=True)
+        windows = [self._window(*place) for place in places]
+        keys = [(scene, number) for (scene, _), number in zip(windows, numbers, strict=True)]
+        for place in self._regions.missing(keys):
+            one, (scene, window) = indices[place : place + 1], windows[place]
+            self._regions.add(keys[place], self.gather(one)[0], self.valid(one)[0], self.patches[scene].scene, window)
+        return self._regions.stacked(keys, self.device)
+
+    def _window(self, piece: int, row: int, col: int) -> tuple[int, Window]:
+        """The scene's number, and where in it a patch of a piece lies."""
+        held = self.arena.pieces[piece]
+        scene = next(i for i, p in enumerate(self.patches) if p.scene is held.scene)
+        return scene, Window(held.window.row + row, held.window.col + col, self.patch, self.patch)
+
+    def _corner(self, indices: Tensor, size: int, offset: Offset) -> tuple[Tensor, Tensor, Tensor]:
+        """Piece, first row and first column in it of windows around patches, moved to lie inside."""
         if size > self.largest:
             raise TrainingError(
                 f"windows of {size} pixels do not fit in the {self.largest} that lie in memory; "
                 "choose smaller windows, or more --memory"
             )
         piece, row, col = self._position(indices.to(self.device))
-        if size != self.patch or offset != (0, 0):
+        if size != self.patch or isinstance(offset, Tensor) or offset != (0, 0):
+            down, right = offset.to(self.device).unbind(dim=1) if isinstance(offset, Tensor) else offset
             margin = (size - self.patch) // 2
-            row = torch.minimum((row + offset[0] - margin).clamp(min=0), self.arena.height[piece] - size)
-            col = torch.minimum((col + offset[1] - margin).clamp(min=0), self.arena.width[piece] - size)
-        return self.arena.gather(piece, row, col, size)
+            row = torch.minimum((row + down - margin).clamp(min=0), self.arena.height[piece] - size)
+            col = torch.minimum((col + right - margin).clamp(min=0), self.arena.width[piece] - size)
+        return piece, row, col
 
     def _chunks(self, draw: int) -> list[tuple[TrainingPatches, Window, NDArray[np.int64]]]:
         """What to load: for each piece its scene, its window and its training patches."""
         if self.whole:
             return [(p, Window(0, 0, *p.scene.source.shape[1:]), p.numbers) for p in self.patches if len(p.numbers)]
-        limit = self.memory // stored_bytes([p.scene for p in self.patches])
+        limit = self.memory // self._bytes
         every = [chunk for p in self.patches for chunk in _row_chunks(p, limit // 16)]
         order = np.random.default_rng([self.seed, draw]).permutation(len(every))
         pixels = list(accumulate(every[i][1].height * every[i][1].width for i in order))
@@ -198,30 +270,3 @@ def _row_chunks(patches: TrainingPatches, pixels: int) -> list[tuple[TrainingPat
             height = grid.rows.start(last - 1) + grid.patch - top
             chunks.append((patches, Window(top, 0, height, grid.cols.size), patches.numbers[low:high]))
     return chunks
-
-
-class ImageSamples:
-    """A data set of images (n, bands, height, width) in memory, standardised over all of it (RECAL, eq. 4)."""
-
-    def __init__(self, images: NDArray, device: torch.device) -> None:
-        moments = Moments(images.shape[1])
-        for band_major in np.array_split(images, max(1, len(images) // 4096)):
-            wide = band_major.astype(np.float64)
-            sums = wide.sum(axis=(0, 2, 3)), (wide * wide).sum(axis=(0, 2, 3))
-            moments.add(wide.size // images.shape[1], *sums, [1.0] * images.shape[1], [0.0] * images.shape[1])
-        self.normalisation: Normalisation = standardise(moments)
-        self.images = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, 1, -1))).to(device)
-        self.mean = torch.tensor(self.normalisation.centre, dtype=torch.float32, device=device)
-        self.deviation = torch.tensor(self.normalisation.spread, dtype=torch.float32, device=device)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def gather(self, indices: Tensor, size: int | None = None, offset: tuple[int, int] = (0, 0)) -> Tensor:
-        """Images (n, bands, height, width), normalised; images have no neighbourhood to take from."""
-        if size not in (None, self.images.shape[1]) or offset != (0, 0):
-            raise TrainingError("images have no surroundings; larger or shifted windows exist for scenes only")
-        return ((self.images[indices].to(torch.float32) - self.mean) / self.deviation).permute(0, 3, 1, 2)
-
-    def redraw(self, epoch: int) -> None:
-        """Images always lie in memory whole."""

@@ -13,24 +13,23 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
-from warnings import warn
+from warnings import catch_warnings, simplefilter, warn
 
 import torch
 from torch import Tensor
 
-from rsseg.errors import CollapseWarning, ModelError, TrainingError, UsageError
+from rsseg.errors import CollapseWarning, ModelError, TrainingError, UsageError, WeightsWarning
 from rsseg.files import write_text
 from rsseg.learn.checkpoint import Checkpoint, Progress, Tensors, part, restore_optimiser
 from rsseg.learn.methods.base import Method, Phase
-from rsseg.learn.networks.patch import settle
+from rsseg.learn.networks.build import Network
+from rsseg.learn.networks.vote import labels_of, vote_of
 from rsseg.learn.samples import Samples
 from rsseg.progress import SILENT, Reporter, Task
 
 Precision = Literal["fp32", "bf16"]
 
-SCORE_SAMPLES = 4096
-SETTLE_BATCHES = 32
-SETTLE_SIZE = 256
+SETTLE_SAMPLES = 8192
 CHECK_STEPS = 50
 
 
@@ -39,7 +38,9 @@ class TrainingSettings:
     """How to train, whatever the method.
 
     ``patience``: epochs without a better score after which a phase ends (0: never); an improvement counts when it is
-    more than ``tolerance`` in the loss.
+    more than ``tolerance`` in the loss. ``seconds``: a run ends when it has taken as long, whatever it has reached; for
+    benchmarks, since the answer then depends on the machine. ``vote``: how many of the best runs answer together, by
+    majority (DDC-VOTE); 1 is the best alone.
     """
 
     seed: int = 0
@@ -47,13 +48,16 @@ class TrainingSettings:
     patience: int = 5
     tolerance: float = 1e-3
     precision: Precision = "fp32"
+    seconds: float | None = None
+    vote: int = 1
 
 
 @dataclass
 class Trained:
-    """The chosen run: its method with the trained network, its score and every run's history."""
+    """The chosen run: its method, the network that answers (of the run, or a vote), its score, all runs' history."""
 
     method: Method
+    network: Network
     score: float
     run: int
     shares: Mapping[str, float]
@@ -74,15 +78,19 @@ class Trainer:
         checkpoint: Path | None = None,
         history: Path | None = None,
         reporter: Reporter = SILENT,
+        on_epoch: Callable[[Method, Mapping[str, Any]], None] = lambda method, row: None,
     ) -> None:
-        """``identity``: what a checkpoint must agree on, beside the training settings, to be resumed."""
+        """``identity``: what a checkpoint must agree on, beside the training settings, to be resumed.
+
+        ``on_epoch`` is called after each epoch with its row of the history.
+        """
         self.make, self.samples, self.settings, self.device = make, samples, settings, device
         notes = {**asdict(settings), **(identity or {})}
         self.checkpoint = Checkpoint(checkpoint, json.loads(json.dumps(notes))) if checkpoint else None
-        self.history_path, self.reporter = history, reporter
+        self.history_path, self.reporter, self.on_epoch = history, reporter, on_epoch
         self.progress = Progress()
-        self.best: Tensors | None = None
-        self.fixed = samples.gather(self._fixed_sample(SCORE_SAMPLES))
+        self.best: list[Tensors] = []
+        self.fixed: Any = None
 
     def train(self, resume: bool = False, strict: bool = True) -> Trained:
         """Train all runs, or those that a checkpoint says are left, and return the best.
@@ -98,28 +106,53 @@ class Trainer:
             self._judge(method)
         if method is None:
             raise TrainingError(f"{self.settings.restarts} restarts leave no run to train; choose at least 1")
-        if self.best is not None:
-            method.network.load_state_dict(self.best)
-        self.samples.redraw(0)  # like settling, on patches that do not depend on where a training was resumed
-        method.finish(self.samples, self.settings.seed)
+        # like settling, on patches that do not depend on where a training was resumed
+        self.samples.redraw(0)
+        network = self._finished(method)
         score, shares = method.score(self.fixed)
         self._warn_of_collapse(method, shares)
-        if method.phases:
-            score = self.progress.best_score or 0.0
-        return Trained(method, score, self.progress.best_run or 0, shares, self.progress.history)
+        progress = self.progress
+        run, score = progress.top[0] if method.phases else (0, score)
+        return Trained(method, network, score, run, shares, progress.history)
+
+    def _finished(self, method: Method) -> Network:
+        """Finish the best run, and with a vote the next best ones too; the method is left with the best."""
+        if self.best and self.best[0]:
+            method.module.load_state_dict(self.best[0])
+        method.finish(self.samples, self.settings.seed)
+        others = [self._member(tensors) for tensors in self.best[1:]]
+        if not others:
+            network: Network = method.network
+            return network
+        members = [method.network, *others]
+        fixed = self._fixed_sample(method.score_samples)
+        return vote_of(members, [labels_of(member, self.samples, fixed) for member in members]).to(self.device)
+
+    def _member(self, tensors: Tensors) -> Any:
+        """The finished network of another run."""
+        with catch_warnings():
+            simplefilter("ignore", WeightsWarning)  # said when the run began
+            method = self._begin(0)
+        method.module.load_state_dict(tensors)
+        method.finish(self.samples, self.settings.seed)
+        return method.network
 
     def _begin(self, run: int) -> Method:
         """A fresh method of one run, on the device."""
         self._seed(run, -1, 0)
         method = self.make()
-        method.network.to(self.device).to(memory_format=torch.channels_last)
+        method.module.to(self.device).to(memory_format=torch.channels_last)
+        if self.fixed is None:  # of the first draw of the samples, and the same for all epochs and runs
+            self.samples.redraw(0)
+            self.fixed = method.fixed(self.samples, self._fixed_sample(method.score_samples))
+        self.deadline = time.monotonic() + (self.settings.seconds or math.inf)
         return method
 
     def _train_run(self, method: Method, saved: tuple[Tensors, Mapping[str, Any]] | None) -> None:
         names = [phase.name for phase in method.phases]
         first = names.index(self.progress.phase) if saved else 0
         if saved:
-            method.network.load_state_dict(part(saved[0], "network"))
+            method.module.load_state_dict(part(saved[0], "network"))
             restore_optimiser(method.phases[first].optimiser, part(saved[0], "optimiser"), saved[1])
         for number, phase in enumerate(method.phases[first:], start=first):
             if not (saved and number == first):
@@ -134,8 +167,9 @@ class Trainer:
             while self.progress.epochs_done < phase.epochs and not self.progress.phase_ended:
                 row = self._epoch(method, phase, number, task)
                 self.progress.epochs_done += 1
-                self.progress.phase_ended = self._enough(row["score"])
+                self.progress.phase_ended = (phase.patient and self._enough(row["score"])) or self._late()
                 self._record(row)
+                self.on_epoch(method, row)
                 if self.checkpoint:
                     self.checkpoint.save(self.progress, method, phase, self.best)
 
@@ -144,13 +178,16 @@ class Trainer:
         epoch, began = self.progress.epochs_done, time.perf_counter()
         self.samples.redraw(epoch)
         generator = self._seed(self.progress.run, number, epoch)
-        method.network.train()
+        method.module.train()
+        phase.start_of_epoch(self.samples, epoch)
         losses: list[Tensor] = []
         for indices in phase.batches(len(self.samples), generator):
             phase.optimiser.zero_grad(set_to_none=True)
             with self._autocast():
                 losses.append(phase.step(self.samples, indices.to(self.device)))
             phase.optimiser.step()
+            if self._late():
+                break
             if len(losses) % CHECK_STEPS == 0:
                 self._check_finite(losses, phase, epoch)
         phase.end_of_epoch()
@@ -166,18 +203,25 @@ class Trainer:
         return {**where, "loss": loss, "score": score, **shares, "seconds": seconds}
 
     def _judge(self, method: Method) -> None:
-        """Settle a finished run's batch norm, score it, and keep its tensors if it is the best so far."""
+        """Settle a finished run's batch norm, score it, and keep its tensors if it is among the best so far."""
         self.samples.redraw(0)
         if method.phases:
-            fixed = self._fixed_sample(SETTLE_BATCHES * SETTLE_SIZE)
-            settle(method.network, (self.samples.gather(chunk) for chunk in fixed.split(SETTLE_SIZE) if len(chunk) > 1))
+            method.settle(self.samples, self._fixed_sample(SETTLE_SAMPLES))
         score = method.score(self.fixed)[0]
-        best, self.progress.run = self.progress.best_score, self.progress.run + 1
-        if best is not None and not score < best:
+        run, self.progress.run = self.progress.run, self.progress.run + 1
+        rank = sum(other <= score for _, other in self.progress.top)
+        if rank >= self.settings.vote:
             return
-        self.progress.best_score, self.progress.best_run = score, self.progress.run - 1
+        self.progress.top.insert(rank, (run, score))
+        del self.progress.top[self.settings.vote :]
         if self.settings.restarts > 1:
-            self.best = {name: tensor.detach().clone() for name, tensor in method.network.state_dict().items()}
+            state = {name: tensor.detach().clone() for name, tensor in method.module.state_dict().items()}
+            self.best.insert(rank, state)
+            del self.best[self.settings.vote :]
+
+    def _late(self) -> bool:
+        """Whether the run has used up the time that the settings give it."""
+        return time.monotonic() > self.deadline
 
     def _enough(self, score: float) -> bool:
         """Whether the phase has stopped getting better, by its unsupervised score."""
@@ -219,7 +263,7 @@ class Trainer:
             if strict:
                 raise
             return None
-        self.best = part(tensors, "best") or None
+        self.best = [part(tensors, f"best/{rank}") for rank in range(len(self.progress.top))]
         done = f"{self.progress.epochs_done} epochs of run {self.progress.run + 1}"
         self.reporter.say(f"going on from {self.checkpoint.path.name}: {done} are done")
         return tensors, numbers
@@ -245,12 +289,10 @@ class Trainer:
         return f"training, epochs{runs}: {phase.name}"
 
     def _warn_of_collapse(self, method: Method, shares: Mapping[str, float]) -> None:
-        classes = method.network.classes
-        if shares["clusters_used"] < max(2, classes / 3) or shares["largest_share"] > 0.95:
+        if method.collapsed(shares):
             warn(
-                f"the clustering collapsed: {shares['clusters_used']} of {classes} clusters are used and the largest "
-                f"holds {shares['largest_share']:.0%} of the patches; try another --seed, --restarts 3, "
-                "or a larger batch",
+                f"the clustering collapsed: {shares['clusters_used']} of {method.network.classes} clusters are used "
+                f"and the largest holds {shares['largest_share']:.0%} of the sample; try {method.remedy}",
                 CollapseWarning,
                 stacklevel=3,
             )

@@ -39,6 +39,7 @@ class ModelConfig(BaseModel):
     apply_to: Literal["all", "own"] = Field("all", description="own: only the scenes that it was trained on.")
     seed: int = 0
     restarts: int = Field(1, ge=1)
+    vote: int = Field(1, ge=1, description="How many of the best runs answer together, by majority.")
     patience: int = Field(5, ge=0)
     tolerance: float = Field(1e-3, ge=0)
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -8,7 +8,7 @@ from typing import Any
 from rsseg.label.reference import open_reference
 from rsseg.learn.training import TrainingSettings
 from rsseg.pipeline.cache import Node
-from rsseg.pipeline.plan import Plan, RunScene, TrainedModel
+from rsseg.pipeline.plan import Plan, RunScene, TrainedModel, takes_stride
 from rsseg.pipeline.stages import consensus as consensus_stage
 from rsseg.pipeline.stages import evaluate as evaluate_stage
 from rsseg.pipeline.stages import segment as segment_stage
@@ -66,7 +66,14 @@ def _picture_scene(source: Path, plan: Plan, target: Path) -> None:
 
 def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
     chosen, config = model.config, plan.config
-    training = TrainingSettings(chosen.seed, chosen.restarts, chosen.patience, chosen.tolerance, chosen.precision)
+    training = TrainingSettings(
+        seed=chosen.seed,
+        restarts=chosen.restarts,
+        vote=chosen.vote,
+        patience=chosen.patience,
+        tolerance=chosen.tolerance,
+        precision=chosen.precision,
+    )
     target = plan.model(model)
     inputs = [plan.input(scene) for scene in model.trained_on]
     run = partial(
@@ -99,7 +106,7 @@ def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator
     chosen, target = plan.config.segment, plan.labels(scene, model)
     confidence = plan.folder / scene.name / "confidence" / f"{model.name}.tif" if chosen.confidence else None
     inputs = [plan.input(scene), plan.model(model)]
-    stride = chosen.stride if model.config.settings.patch > 1 else None
+    stride = chosen.stride if takes_stride(model.config.settings) else None
     run = partial(
         segment_stage.segment,
         inputs[0],

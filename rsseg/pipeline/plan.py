@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsseg.errors import GridError, InputError, UsageError
+from rsseg.learn.methods import MethodSettings
 from rsseg.pipeline.configuration import ModelConfig, PipelineConfig, SegmentConfig
 from rsseg.pipeline.inputs import open_scenes
 from rsseg.progress import SILENT, Reporter
@@ -122,16 +123,23 @@ def _check_names(models: Sequence[TrainedModel]) -> None:
 def _check_patches(model: TrainedModel, scene: RunScene, chosen: SegmentConfig) -> None:
     """Refuse patches that do not fit the scene, or that leave pixels without a label, before anything runs."""
     settings = model.config.settings
-    stride = (chosen.stride if settings.patch > 1 else None) or settings.stride
+    stride = (chosen.stride if takes_stride(settings) else None) or settings.stride
     try:
         PatchGrid.of(scene.source.grid.shape, settings.patch, stride)
     except GridError as problem:
         raise GridError(f"{scene.source.path}, model {model.name}: {problem}") from None
-    if chosen.resolution == "pixel" and stride > settings.patch:
+    if settings.dense and chosen.resolution == "patch":
+        raise UsageError(f"model {model.name} labels pixels, not patches; leave segment: {{resolution: patch}} out")
+    if chosen.resolution == "pixel" and stride > settings.patch and not settings.dense:
         raise UsageError(
             f"model {model.name}: a stride of {stride} leaves pixels between patches of {settings.patch} without a "
             "label; choose a stride up to the patch, or segment: {resolution: patch}"
         )
+
+
+def takes_stride(settings: MethodSettings) -> bool:
+    """Whether the pipeline's step between patches is the model's too: not for single pixels, nor for dense tiles."""
+    return settings.patch > 1 and not settings.dense
 
 
 def _title(path: Path) -> str:

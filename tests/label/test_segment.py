@@ -15,7 +15,7 @@ from rsseg.label.segment import Labeller, default_batch
 from rsseg.label.stitch import STEPS, Resolution
 from rsseg.learn.inputs import ArraySource, SceneInput
 from rsseg.learn.model import Model
-from rsseg.learn.networks.patch import fused
+from rsseg.learn.networks.fuse import fused
 from rsseg.scene.grid import PatchGrid, Window
 
 HEIGHT, WIDTH = 53, 66
@@ -259,7 +259,7 @@ def test_progress_counts_the_rows_of_patches(model: Model, values: NDArray) -> N
     labeller = Labeller(model, scene_of(values), stride=3, block_rows=4)
     rows: list[int] = []
     assert sum(block.window.height for block in labeller.blocks(rows.append)) == HEIGHT
-    assert sum(rows) == labeller.patch_rows == PatchGrid.of((HEIGHT, WIDTH), 4, 3).rows.count
+    assert sum(rows) == labeller.rows == PatchGrid.of((HEIGHT, WIDTH), 4, 3).rows.count
 
 
 def test_the_model_is_left_as_it_was(model: Model, values: NDArray) -> None:

@@ -8,9 +8,10 @@ from tiny import CPU, samples_of, scene_of
 
 from rsseg.errors import ModelError, TrainingError
 from rsseg.learn import arena
+from rsseg.learn.images import ImageSamples
 from rsseg.learn.inputs import ArraySource, SceneInput
 from rsseg.learn.normalise import Moments, robust_range
-from rsseg.learn.samples import ImageSamples, SceneSamples, find_patches
+from rsseg.learn.samples import SceneSamples, find_patches
 from rsseg.scene.grid import PatchGrid, Window
 
 

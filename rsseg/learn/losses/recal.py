@@ -4,6 +4,8 @@ paradigm", eq. 3): low entropy for each sample, high entropy for the mean of the
 import torch
 from torch import Tensor
 
+from rsseg.learn.gather import processes, summed
+
 
 def plogp(p: Tensor) -> Tensor:
     """p log p, with 0 at p = 0 and a finite gradient there."""
@@ -30,10 +32,11 @@ def recal_loss(p: Tensor, weight: float = 1.0) -> Tensor:
 
     ``weight`` is the paper's lambda, whose value it does not give. The loss lies in [-ln K, weight ln K]. At 1 it is
     minus the mutual information of sample and cluster; below 1 the uniform answer costs less than one cluster for
-    all, above 1 more.
+    all, above 1 more. Of several processes, each of which has as many rows, it is the loss of all rows.
     """
     p = _wide(p)
-    return weight * classification_entropy(p) - class_entropy(p.sum(dim=0))
+    entropy = summed(classification_entropy(p)) / processes()
+    return weight * entropy - class_entropy(summed(p.sum(dim=0)))
 
 
 class Accumulator:

@@ -6,11 +6,13 @@ from pydantic import ValidationError
 
 from rsseg.errors import UsageError
 from rsseg.learn.methods.base import Method, MethodSettings
+from rsseg.learn.methods.ddc import Ddc, DdcSettings
 from rsseg.learn.methods.kmeans import Kmeans, KmeansSettings
 from rsseg.learn.methods.recal import Recal, RecalSettings
 
 METHODS: dict[str, tuple[type[MethodSettings], Any]] = {
     "recal": (RecalSettings, Recal),
+    "ddc": (DdcSettings, Ddc),
     "kmeans": (KmeansSettings, Kmeans),
 }
 """Name -> settings, and the method built from (settings, bands, patch size)."""

@@ -2,14 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from rsseg.learn.networks.patch import PatchNetwork
+from rsseg.learn.networks.patch import settle
 from rsseg.learn.normalise import Kind
 from rsseg.learn.samples import Samples
+
+SETTLE_SIZE = 256
+"""Samples in a batch when batch-norm statistics are taken again."""
 
 
 class MethodSettings(BaseModel):
@@ -17,11 +21,18 @@ class MethodSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    dense: ClassVar[bool] = False
+    """Whether the method labels each pixel of tiles, which may be partly invalid, rather than whole patches."""
+
     classes: int = Field(10, ge=2, le=255)
     patch: int = Field(8, ge=1)
     stride: int = Field(8, ge=1)
     epochs: int = 20
     normalise: Kind = "standardise"
+
+    def superpixel_options(self) -> dict[str, Any] | None:
+        """How the samples are to be cut into superpixels, or None where the method needs none."""
+        return None
 
     def check(self) -> None:
         """Raise early what training would only meet late, such as a missing file."""
@@ -33,6 +44,11 @@ class Phase(ABC):
     name: str
     optimiser: torch.optim.Optimizer
     epochs: int
+    patient: bool = True
+    """Whether the phase may end early by the method's score; not where a schedule runs to its end."""
+
+    def start_of_epoch(self, samples: Samples, epoch: int) -> None:
+        """Hook for schedules and caches; what it sets follows from the epoch and the stored state alone."""
 
     @abstractmethod
     def batches(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -49,15 +65,40 @@ class Phase(ABC):
 class Method(ABC):
     """A network and the phases that train it. Knows no files, no scenes, no terminal."""
 
-    network: PatchNetwork
+    network: Any
+    """What the model file keeps and labelling uses: a patch network or a dense one."""
+
     phases: Sequence[Phase]
+    score_samples: int = 4096
+    """How many samples the score looks at."""
+
+    remedy: str = "another --seed, --restarts 3, or a larger batch"
+    """What to try after a collapse."""
+
+    @property
+    def module(self) -> nn.Module:
+        """All that training moves and checkpoints keep: the network, and heads that only training needs."""
+        network: nn.Module = self.network
+        return network
+
+    def fixed(self, samples: Samples, indices: Tensor) -> Any:
+        """What ``score`` looks at, gathered once for all epochs and runs; random pairs are drawn here."""
+        return samples.gather(indices)
 
     @abstractmethod
-    def score(self, sample: Tensor) -> tuple[float, Mapping[str, float]]:
+    def score(self, sample: Any) -> tuple[float, Mapping[str, float]]:
         """The unsupervised loss by which runs are chosen (lower is better), in evaluation mode, and what to log."""
+
+    def settle(self, samples: Samples, indices: Tensor) -> None:
+        """Take the stored batch-norm statistics again when training is done."""
+        settle(self.network, (samples.gather(chunk) for chunk in indices.split(SETTLE_SIZE) if len(chunk) > 1))
 
     def finish(self, samples: Samples, seed: int) -> None:
         """What remains when all phases are done, such as a clustering of the learned features."""
+
+    def collapsed(self, shares: Mapping[str, float]) -> bool:
+        """Whether the answer is too poor in clusters to be a map."""
+        return shares["clusters_used"] < max(2, self.network.classes / 3) or shares["largest_share"] > 0.95
 
 
 def shuffled(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -46,3 +46,51 @@ class CentreHead(nn.Module):
     def probabilities(scores: Tensor) -> Tensor:
         """One for the nearest centre, zero elsewhere (n, classes)."""
         return functional.one_hot(scores.argmax(dim=1), scores.shape[1]).float()
+
+
+class LinearHead(nn.Module):
+    """One linear layer and softmax, He start (DDC, section 3)."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, classes)
+        nn.init.kaiming_normal_(self.linear.weight, nonlinearity="relu")
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scores (n, classes) before the softmax."""
+        scores: Tensor = self.linear(features)
+        return scores
+
+    @staticmethod
+    def probabilities(scores: Tensor) -> Tensor:
+        """(n, classes) float32."""
+        return functional.softmax(scores.float(), dim=1)
+
+
+class SubHeads(nn.Module):
+    """Several linear heads on one trunk, of which the ``chosen`` one answers (IIC, section 3.1)."""
+
+    chosen: Tensor
+
+    def __init__(self, width: int, classes: int, heads: int = 1) -> None:
+        super().__init__()
+        self.linears = nn.ModuleList(nn.Linear(width, classes) for _ in range(heads))
+        for linear in self.linears:
+            nn.init.normal_(linear.weight, std=0.01)  # type: ignore[arg-type]
+            nn.init.zeros_(linear.bias)  # type: ignore[arg-type]
+        self.register_buffer("chosen", torch.zeros((), dtype=torch.int64))
+
+    def all(self, features: Tensor) -> Tensor:
+        """Scores (heads, n, classes) of every head."""
+        return torch.stack([linear(features) for linear in self.linears])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scores (n, classes) of the chosen head."""
+        scores: Tensor = self.linears[int(self.chosen)](features)
+        return scores
+
+    @staticmethod
+    def probabilities(scores: Tensor) -> Tensor:
+        """(n, classes) float32."""
+        return functional.softmax(scores.float(), dim=1)

@@ -1,17 +1,17 @@
 """Patch networks: features and a head, rebuilt from the few words that a model file records."""
 
-from collections.abc import Iterable
-from copy import deepcopy
-from typing import Literal
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from rsseg.learn.networks.heads import CentreHead, EntropyHead
+from rsseg.learn.networks.heads import CentreHead, EntropyHead, LinearHead, SubHeads
+from rsseg.learn.networks.lenet import LenetFeatures, MlpFeatures
 from rsseg.learn.networks.simple import MeanFeatures, PixelFeatures
+from rsseg.learn.networks.sobel import Sobel
 from rsseg.learn.networks.vgg import Cut, VggFeatures
 
 
@@ -20,9 +20,44 @@ class PatchNetworkSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    features: Literal["vgg16-bn", "pixels", "mean"]
-    head: Literal["entropy", "centres"]
+    features: str
+    head: str
     cut: Cut = "scene"
+    front: Literal["none", "sobel"] = "none"
+    heads: int = Field(1, ge=1)
+    width: int | None = Field(None, ge=1)
+
+    @field_validator("features")
+    @classmethod
+    def _known_features(cls, name: str) -> str:
+        if name not in FEATURES:
+            raise ValueError(f"no features are called {name!r}")
+        return name
+
+    @field_validator("head")
+    @classmethod
+    def _known_head(cls, name: str) -> str:
+        if name not in HEADS:
+            raise ValueError(f"no head is called {name!r}")
+        return name
+
+
+FEATURES: dict[str, Callable[[PatchNetworkSpec, int, int], Any]] = {
+    "vgg16-bn": lambda spec, channels, size: VggFeatures(channels, size, spec.cut),
+    "lenet": lambda spec, channels, size: LenetFeatures(channels, size),
+    "mlp": lambda spec, channels, size: MlpFeatures(channels, size),
+    "pixels": lambda spec, channels, size: PixelFeatures(channels, size),
+    "mean": lambda spec, channels, size: MeanFeatures(channels, size),
+}
+"""Name -> features made for a number of channels and a patch size: modules (n, channels, s, s) -> (n, width)."""
+
+HEADS: dict[str, Callable[[PatchNetworkSpec, int, int], Any]] = {
+    "entropy": lambda spec, width, classes: EntropyHead(width, classes),
+    "centres": lambda spec, width, classes: CentreHead(width, classes),
+    "linear": lambda spec, width, classes: LinearHead(width, classes),
+    "sub-heads": lambda spec, width, classes: SubHeads(width, classes, spec.heads),
+}
+"""Name -> head made for features of a width: modules (n, width) -> scores (n, classes), with ``probabilities``."""
 
 
 class PatchNetwork(nn.Module):
@@ -31,42 +66,25 @@ class PatchNetwork(nn.Module):
     def __init__(self, spec: PatchNetworkSpec, bands: int, size: int, classes: int) -> None:
         super().__init__()
         self.spec, self.classes = spec, classes
-        self.features: VggFeatures | PixelFeatures | MeanFeatures = _features(spec, bands, size)
-        make = EntropyHead if spec.head == "entropy" else CentreHead
-        self.head: EntropyHead | CentreHead = make(self.features.width, classes)
+        self.front: nn.Module = Sobel(bands) if spec.front == "sobel" else nn.Identity()
+        channels = self.front.channels if isinstance(self.front, Sobel) else bands
+        self.features = FEATURES[spec.features](spec, channels, size)
+        self.head = HEADS[spec.head](spec, self.features.width, classes)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Features (n, width) of patches (n, bands, size, size)."""
+        features: Tensor = self.features(self.front(x))
+        return features
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (n, classes) of patches (n, bands, size, size)."""
-        return self.head(self.features(x))
+        scores: Tensor = self.head(self.embed(x))
+        return scores
 
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Votes of patches: probabilities (n, classes), and what decides between equal ones (n, classes), in [0, 1]."""
         scores = self(x)
         return self.head.probabilities(scores), functional.softmax(scores.float(), dim=1)
-
-
-def _features(spec: PatchNetworkSpec, bands: int, size: int) -> VggFeatures | PixelFeatures | MeanFeatures:
-    if spec.features == "vgg16-bn":
-        return VggFeatures(bands, size, spec.cut)
-    return PixelFeatures(bands, size) if spec.features == "pixels" else MeanFeatures(bands, size)
-
-
-def fused(network: PatchNetwork) -> PatchNetwork:
-    """A copy of the network for labelling: evaluation mode, each convolution joined with the batch norm behind it.
-
-    The joined weights differ from the separate ones by rounding only.
-    """
-    network = deepcopy(network).eval()
-    layers = getattr(network.features, "layers", None)
-    if layers is not None:
-        joined: list[nn.Module] = []
-        for layer in layers:
-            if isinstance(layer, nn.BatchNorm2d) and joined and isinstance(joined[-1], nn.Conv2d):
-                joined[-1] = fuse_conv_bn_eval(joined[-1], layer)
-            else:
-                joined.append(layer)
-        network.features.layers = nn.Sequential(*joined)
-    return network.requires_grad_(False)
 
 
 @torch.no_grad()

@@ -11,8 +11,10 @@ from rsseg.files import check_outputs
 from rsseg.label.layout import output_window
 from rsseg.label.segment import Labeller
 from rsseg.label.stitch import Resolution
+from rsseg.label.tiles import TileLabeller
 from rsseg.learn.devices import choose_device
 from rsseg.learn.model import Model, load_model
+from rsseg.learn.networks.build import is_dense
 from rsseg.pipeline.inputs import reading
 from rsseg.prefetch import prefetch
 from rsseg.progress import SILENT, Reporter
@@ -20,6 +22,8 @@ from rsseg.publish.labels import ConfidenceWriter, LabelMapWriter, default_class
 from rsseg.scene.grid import Grid
 from rsseg.scene.sensors import open_scene
 from rsseg.scene.source import Scene
+
+AnyLabeller = Labeller | TileLabeller
 
 
 @dataclass(frozen=True)
@@ -66,16 +70,28 @@ def segment(
     loaded.check_scene(opened.name, opened.band_names, opened.units)
     window = opened.grid.window_of(bounds) if bounds else None
     with reading([opened]) as (source,):
-        labeller = Labeller(
-            loaded,
-            source,
-            stride=stride,
-            window=window,
-            resolution=resolution,
-            batch=batch,
-            device=used,
-            precision=precision,
-        )
+        labeller: AnyLabeller
+        if is_dense(loaded.network):
+            labeller = TileLabeller(
+                loaded,
+                source,
+                stride=stride,
+                window=window,
+                resolution=resolution,
+                device=used,
+                precision=precision,
+            )
+        else:
+            labeller = Labeller(
+                loaded,
+                source,
+                stride=stride,
+                window=window,
+                resolution=resolution,
+                batch=batch,
+                device=used,
+                precision=precision,
+            )
         counts = _write(labeller, opened, loaded, output, confidence, overwrite, reporter)
     found = {value: int(count) for value, count in enumerate(counts) if value and count}
     return SegmentResult(str(output), str(confidence) if confidence else None, loaded.identity, found, int(counts[0]))
@@ -88,7 +104,7 @@ def _bands_of(model: Model, scene: Path, scale: Sequence[float] | None) -> Seque
 
 
 def _write(
-    labeller: Labeller,
+    labeller: AnyLabeller,
     scene: Scene,
     model: Model,
     output: Path,
@@ -99,7 +115,7 @@ def _write(
     grid, tags = _output_grid(labeller, scene.grid), _tags(labeller, scene, model)
     classes = default_classes(model.inference.classes)
     with ExitStack() as stack:
-        task = stack.enter_context(reporter.task("labelling, rows of patches", labeller.patch_rows))
+        task = stack.enter_context(reporter.task("labelling, rows of patches", labeller.rows))
         labels = stack.enter_context(LabelMapWriter(output, grid, classes, tags=tags, overwrite=overwrite))
         votes = None
         if confidence:
@@ -111,13 +127,12 @@ def _write(
     return labels.counts
 
 
-def _output_grid(labeller: Labeller, grid: Grid) -> Grid:
-    stride = labeller.layout.grid.stride
-    whole = grid if labeller.layout.resolution == "pixel" else grid.coarsened(stride)
-    return whole.crop(output_window(labeller.layout.window, stride, labeller.layout.resolution))
+def _output_grid(labeller: AnyLabeller, grid: Grid) -> Grid:
+    whole = grid if labeller.resolution == "pixel" else grid.coarsened(labeller.stride)
+    return whole.crop(output_window(labeller.window, labeller.stride, labeller.resolution))
 
 
-def _tags(labeller: Labeller, scene: Scene, model: Model) -> dict[str, str]:
+def _tags(labeller: AnyLabeller, scene: Scene, model: Model) -> dict[str, str]:
     """Where the map came from; no times, so that equal maps are equal files."""
     return {
         "software": f"rsseg {rsseg.__version__}",
@@ -125,7 +140,7 @@ def _tags(labeller: Labeller, scene: Scene, model: Model) -> dict[str, str]:
         "method": model.inference.method,
         "model": model.identity,
         "patch": str(model.inference.patch),
-        "stride": str(labeller.layout.grid.stride),
-        "resolution": labeller.layout.resolution,
+        "stride": str(labeller.stride),
+        "resolution": labeller.resolution,
         "precision": labeller.precision,
     }

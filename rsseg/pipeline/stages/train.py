@@ -11,15 +11,17 @@ import rsseg
 from rsseg.errors import UsageError
 from rsseg.files import check_output
 from rsseg.learn.devices import choose_device
-from rsseg.learn.inputs import SceneInput
+from rsseg.learn.inputs import TILE_VALID_SHARE, VALID_SHARE, SceneInput
 from rsseg.learn.methods import METHODS, MethodSettings, build
 from rsseg.learn.model import Inference, Model
+from rsseg.learn.regions import RegionMaker
 from rsseg.learn.samples import SceneSamples, find_patches
 from rsseg.learn.training import Trained, Trainer, TrainingSettings
 from rsseg.pipeline.inputs import open_scenes, reading
 from rsseg.progress import SILENT, Reporter
 from rsseg.scene.grid import PatchGrid
 from rsseg.scene.source import Scene
+from rsseg.scene.superpixels import superpixels
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def train(
             reporter=reporter,
         )
         trained = trainer.train(resume, strict)
-    model = Model(_inference(method, opened[0], samples, trained), trained.method.network)
+    model = Model(_inference(method, opened[0], samples, trained), trained.network)
     model.provenance = _provenance(method, training, opened, samples, trained)
     identity = model.save(output, overwrite=True)
     checkpoint_path(output).unlink(missing_ok=True)
@@ -134,8 +136,26 @@ def _samples(
 ) -> SceneSamples:
     shapes = [PatchGrid.of(scene.source.shape[1:], method.patch, method.stride) for scene in inputs]
     with reporter.task("reading statistics, rows of patches", sum(grid.rows.count for grid in shapes)) as task:
-        patches, moments = find_patches(inputs, method.patch, method.stride, task.advance)
-    return SceneSamples(patches, moments, device=device, memory=memory // 2, seed=training.seed, kind=method.normalise)
+        share = TILE_VALID_SHARE if method.dense else VALID_SHARE
+        patches, moments = find_patches(inputs, method.patch, method.stride, task.advance, share)
+    return SceneSamples(
+        patches,
+        moments,
+        device=device,
+        memory=memory // 2,
+        seed=training.seed,
+        kind=method.normalise,
+        masks=method.dense,
+        regions=_region_maker(method),
+    )
+
+
+def _region_maker(method: MethodSettings) -> RegionMaker | None:
+    """What cuts samples into superpixels, where the method asks for them."""
+    options = method.superpixel_options()
+    if options is None:
+        return None
+    return lambda pixels, valid, scene, window: superpixels(pixels, valid, **options)
 
 
 def _identity(method: MethodSettings, scenes: Sequence[Scene], samples: SceneSamples) -> dict[str, Any]:
@@ -153,13 +173,13 @@ def _identity(method: MethodSettings, scenes: Sequence[Scene], samples: SceneSam
 def _inference(method: MethodSettings, scene: Scene, samples: SceneSamples, trained: Trained) -> Inference:
     return Inference(
         method=method_name(method),
-        network=trained.method.network.spec,
+        network=trained.network.spec,
         bands=scene.band_names,
         units=scene.units,
         normalisation=samples.normalisation,
         patch=method.patch,
         stride=method.stride,
-        classes=method.classes,
+        classes=trained.network.classes,
     )
 
 

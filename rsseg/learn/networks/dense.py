@@ -1,0 +1,76 @@
+"""Dense networks: one probability vector a pixel, rebuilt from the few words that a model file records."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rsseg.learn.networks.sobel import Sobel
+
+
+class DenseNetworkSpec(BaseModel):
+    """What a dense network is built from, beside bands and classes. ``width``: channels, None for the paper's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trunk: str
+    heads: int = Field(1, ge=1)
+    front: Literal["none", "sobel"] = "none"
+    width: int | None = Field(None, ge=1)
+
+    @field_validator("trunk")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in TRUNKS:
+            raise ValueError(f"no trunk is called {name!r}")
+        return name
+
+
+TRUNKS: dict[str, tuple[Callable[[int, int | None], Any], Callable[[int, int], nn.Module]]] = {}
+"""Name -> a trunk made for channels and a width, (n, channels, h, w) -> (n, trunk.width, h', w'), and its head, made
+for the trunk's width and the classes, -> scores (n, classes, h', w')."""
+
+
+class DenseNetwork(nn.Module):
+    """One probability vector a pixel; several heads on one trunk, of which the ``chosen`` one answers."""
+
+    chosen: Tensor
+
+    def __init__(self, spec: DenseNetworkSpec, bands: int, classes: int) -> None:
+        super().__init__()
+        self.spec, self.classes = spec, classes
+        self.front: nn.Module = Sobel(bands) if spec.front == "sobel" else nn.Identity()
+        channels = self.front.channels if isinstance(self.front, Sobel) else bands
+        make_trunk, make_head = TRUNKS[spec.trunk]
+        self.trunk = make_trunk(channels, spec.width)
+        self.heads = nn.ModuleList(make_head(self.trunk.width, classes) for _ in range(spec.heads))
+        self.register_buffer("chosen", torch.zeros((), dtype=torch.int64))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Features (n, width, h', w') of tiles (n, bands, h, w)."""
+        features: Tensor = self.trunk(self.front(x))
+        return features
+
+    def responses(self, x: Tensor) -> list[Tensor]:
+        """Scores (n, classes, h', w') of every head."""
+        features = self.embed(x)
+        return [head(features) for head in self.heads]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (n, classes, h', w') of the chosen head."""
+        scores: Tensor = self.heads[int(self.chosen)](self.embed(x))
+        return scores
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Probabilities (n, classes, h, w) float32 of tiles (n, bands, h, w)."""
+        return upsampled(functional.softmax(self(x).float(), dim=1), (x.shape[2], x.shape[3]))
+
+
+def upsampled(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear maps at ``size``; coarse pixels are areas, so that a map of half the size lies exactly on the tile."""
+    if probabilities.shape[2:] == size:
+        return probabilities
+    return functional.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)

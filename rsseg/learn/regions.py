@@ -1,0 +1,40 @@
+"""Superpixels of samples, made once a sample and kept."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rsseg.errors import TrainingError
+from rsseg.learn.inputs import SceneInput
+from rsseg.scene.grid import Window
+
+RegionMaker = Callable[[NDArray, NDArray[np.bool_], SceneInput | None, Window], NDArray[np.int32]]
+"""Pixels (bands, h, w) normalised, valid pixels (h, w), the scene (None for an image of a data set) and the window ->
+region numbers (h, w) from 0. ``learn`` takes this as a function, since the libraries behind it are not everywhere."""
+
+
+class RegionCache:
+    """Regions by (scene, sample), computed when first asked for."""
+
+    def __init__(self, make: RegionMaker | None) -> None:
+        self.make = make
+        self.kept: dict[tuple[int, int], NDArray[np.int32]] = {}
+
+    def missing(self, keys: list[tuple[int, int]]) -> list[int]:
+        """The places in ``keys`` that are still to be computed, one a key."""
+        return list({key: place for place, key in enumerate(keys) if key not in self.kept}.values())
+
+    def add(
+        self, key: tuple[int, int], pixels: Tensor, valid: Tensor, scene: SceneInput | None, window: Window
+    ) -> None:
+        """Compute the regions of one sample: ``pixels`` (bands, h, w), ``valid`` (h, w)."""
+        if self.make is None:
+            raise TrainingError("this training needs superpixels, and none were given; train through rsseg train")
+        self.kept[key] = self.make(pixels.cpu().numpy(), valid.cpu().numpy(), scene, window).astype(np.int32)
+
+    def stacked(self, keys: list[tuple[int, int]], device: torch.device) -> Tensor:
+        """Regions (n, h, w) int64."""
+        return torch.from_numpy(np.stack([self.kept[key] for key in keys])).to(device, torch.int64)
