@@ -27,6 +27,8 @@ COMMANDS = {
     "segment": "Label SCENE with a trained model.",
     "consensus": "Compare label maps with each other and with a reference.",
     "evaluate": "Score a label map against a reference.",
+    "legend": "Which clusters of a label map make which class.",
+    "relabel": "A label map of clusters becomes one of classes, by a legend.",
     "run": "Run a whole pipeline over scenes.",
     "simulate": "Make a LISS-IV product with known truth.",
 }

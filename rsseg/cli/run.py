@@ -23,8 +23,8 @@ from rsseg.cli import options
 @click.option("--field", help="The reference polygons' class field.")
 @options.bands
 @options.scale
-@click.option("--classes", type=click.IntRange(2, 255), help="Clusters, of every model.")
-@click.option("--patch", type=click.IntRange(1), help="Side of a patch, of every model but k-means.")
+@click.option("--classes", type=click.IntRange(2, 255), help="Classes of every map.")
+@click.option("--patch", type=click.IntRange(1), help="Side of a patch, of every model of patches.")
 @click.option("--stride", type=click.IntRange(1), help="Step between patches, likewise.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs, likewise.")
 @click.option("--seed", type=int, help="Start of every random choice, of every model.")

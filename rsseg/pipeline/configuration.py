@@ -37,6 +37,9 @@ class ModelConfig(BaseModel):
         "together", description="together: one model of all scenes; each: one a scene; or names of scenes."
     )
     apply_to: Literal["all", "own"] = Field("all", description="own: only the scenes that it was trained on.")
+    merge_to: int | None = Field(
+        None, ge=2, le=255, description="Clusters of similar spectra are merged to this many classes."
+    )
     seed: int = 0
     restarts: int = Field(1, ge=1)
     vote: int = Field(1, ge=1, description="How many of the best runs answer together, by majority.")
@@ -93,8 +96,9 @@ class PipelineConfig(_Strict):
 def load_pipeline(source: str, overrides: Mapping[str, Any] | None = None) -> PipelineConfig:
     """Read a pipeline file, or one of rsseg's own by its name (``quick``); ``overrides`` go into every model.
 
-    Of the overrides, ``bands`` and ``scale`` are the pipeline's own, ``classes`` and ``seed`` hold for every model,
-    and ``patch``, ``stride`` and ``epochs`` for every model but k-means, whose patches are part of what it is.
+    Of the overrides, ``bands`` and ``scale`` are the pipeline's own, ``classes`` (of the map: ``merge_to`` where
+    clusters are merged) and ``seed`` hold for every model, ``epochs`` for every model but k-means, and ``patch`` and
+    ``stride`` for every model of patches.
     Raises: UsageError for an unknown key, a wrong value or a file that is not there; InputError for broken YAML.
     """
     content = _parsed(source)
@@ -102,8 +106,7 @@ def load_pipeline(source: str, overrides: Mapping[str, Any] | None = None) -> Pi
     content.update({key: given.pop(key) for key in ("bands", "scale") if key in given})
     for model in (content.get("models") or {}).values() if isinstance(content.get("models"), dict) else ():
         if isinstance(model, dict):
-            everywhere = {"classes", "seed"}
-            model.update({k: v for k, v in given.items() if k in everywhere or model.get("method") != "kmeans"})
+            model.update(_overrides_of(model, given))
     try:
         config = PipelineConfig.model_validate(content)
     except ValidationError as problem:
@@ -114,6 +117,18 @@ def load_pipeline(source: str, overrides: Mapping[str, Any] | None = None) -> Pi
         except UsageError as problem:
             raise UsageError(f"{source}: models.{name}: {problem}") from None
     return config
+
+
+def _overrides_of(model: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the overrides a model takes: k-means and dense methods have patches of their own kind."""
+    method, taken = model.get("method"), {"classes", "seed"}
+    if method != "kmeans":
+        settings = METHODS[method][0] if method in METHODS else MethodSettings
+        taken |= {"epochs"} if settings.dense else {"epochs", "patch", "stride"}
+    chosen = {key: value for key, value in given.items() if key in taken}
+    if "merge_to" in model and "classes" in chosen:
+        chosen["merge_to"] = chosen.pop("classes")  # the number of classes that the map is to have
+    return chosen
 
 
 def _parsed(source: str) -> dict[str, Any]:

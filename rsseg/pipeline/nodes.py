@@ -11,6 +11,7 @@ from rsseg.pipeline.cache import Node
 from rsseg.pipeline.plan import Plan, RunScene, TrainedModel, takes_stride
 from rsseg.pipeline.stages import consensus as consensus_stage
 from rsseg.pipeline.stages import evaluate as evaluate_stage
+from rsseg.pipeline.stages import relabel as relabel_stage
 from rsseg.pipeline.stages import segment as segment_stage
 from rsseg.pipeline.stages import toa as toa_stage
 from rsseg.pipeline.stages import train as train_stage
@@ -19,7 +20,7 @@ from rsseg.publish.quicklook import picture_labels, picture_scene
 from rsseg.scene.radiometry import Calibration
 from rsseg.scene.sensors import open_scene
 
-VERSIONS = {"toa": 1, "picture": 1, "train": 1, "segment": 1, "consensus": 1, "evaluate": 1}
+VERSIONS = {"toa": 1, "picture": 1, "train": 1, "segment": 1, "merge": 1, "consensus": 1, "evaluate": 1}
 """Raise a stage's number when its outputs change for equal inputs: what older versions cached is then redone."""
 
 
@@ -103,7 +104,7 @@ def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
 
 
 def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator[Node]:
-    chosen, target = plan.config.segment, plan.labels(scene, model)
+    chosen, target = plan.config.segment, plan.clusters(scene, model)
     confidence = plan.folder / scene.name / "confidence" / f"{model.name}.tif" if chosen.confidence else None
     inputs = [plan.input(scene), plan.model(model)]
     stride = chosen.stride if takes_stride(model.config.settings) else None
@@ -127,10 +128,31 @@ def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator
     config = {**chosen.model_dump(), "bands": plan.bands, "scale": plan.config.scale}
     outputs = [target, *sidecars(target), *([confidence] if confidence else [])]
     yield _node(f"segment {scene.name} {model.name}", config, inputs, outputs, run)
+    if model.config.merge_to is not None:
+        yield _merge_node(plan, scene, model, model.config.merge_to)
     if plan.config.pictures:
-        picture = plan.folder / scene.name / "pictures" / f"{model.name}.png"
-        run_picture = partial(picture_labels, target, picture, overwrite=True)
-        yield _node(f"picture {scene.name} {model.name}", {}, [target], [picture], run_picture)
+        labels, picture = plan.labels(scene, model), plan.folder / scene.name / "pictures" / f"{model.name}.png"
+        run_picture = partial(picture_labels, labels, picture, overwrite=True)
+        yield _node(f"picture {scene.name} {model.name}", {}, [labels], [picture], run_picture)
+
+
+def _merge_node(plan: Plan, scene: RunScene, model: TrainedModel, classes: int) -> Node:
+    """From the map of many clusters to one of few classes."""
+    clusters, target = plan.clusters(scene, model), plan.labels(scene, model)
+    run = partial(
+        relabel_stage.merge,
+        clusters,
+        plan.input(scene),
+        target,
+        classes,
+        bands=plan.bands,
+        scale=plan.config.scale,
+        overwrite=True,
+        reporter=plan.reporter,
+    )
+    outputs = [target, *sidecars(target), relabel_stage.legend_path(target)]
+    config = {"classes": classes, "bands": plan.bands, "scale": plan.config.scale}
+    return _node(f"merge {scene.name} {model.name}", config, [clusters, plan.input(scene)], outputs, run)
 
 
 def _consensus_nodes(plan: Plan, scene: RunScene, models: Sequence[TrainedModel]) -> Iterator[Node]:

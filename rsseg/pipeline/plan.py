@@ -68,6 +68,12 @@ class Plan:
         """Where a model lies."""
         return self.folder / "models" / f"{model.name}.safetensors"
 
+    def clusters(self, scene: RunScene, model: TrainedModel) -> Path:
+        """Where the map of a model's own clusters lies: the label map, unless it is made of merged clusters."""
+        if model.config.merge_to is None:
+            return self.labels(scene, model)
+        return self.folder / scene.name / "clusters" / f"{model.name}.tif"
+
     def labels(self, scene: RunScene, model: TrainedModel) -> Path:
         """Where a label map lies."""
         return self.folder / scene.name / "labels" / f"{model.name}.tif"

@@ -146,3 +146,10 @@ def test_recals_defaults_are_the_papers_where_it_gives_them() -> None:
 def test_settings_survive_json(method: str) -> None:
     settings = settings_of(method, classes=12)
     assert settings_of(method, **settings.model_dump(mode="json")) == settings
+
+
+def test_the_classes_of_a_merged_map_are_what_classes_overrides(tmp_path: Path) -> None:
+    models = {"many": {"method": "kmeans", "classes": 60, "merge_to": 10}, "few": {"method": "kmeans"}}
+    config = loaded(tmp_path, {"models": models}, classes=7)
+    assert (config.models["many"].merge_to, config.models["many"].settings.classes) == (7, 60)
+    assert (config.models["few"].merge_to, config.models["few"].settings.classes) == (None, 7)

@@ -338,3 +338,21 @@ def test_a_reference_without_the_field_is_refused_before_anything_runs(go: Go, t
     with pytest.raises(UsageError, match="nofield"):
         go(references=[reference], reference_field="nofield")
     assert not (tmp_path / "out").exists()
+
+
+def test_clusters_are_merged_and_then_compared(go: Go, tmp_path: Path, reference: Path) -> None:
+    many = {"models": {"many": {**KMEANS, "classes": 12, "merge_to": 3}, "few": KMEANS}, "pictures": False}
+    result = go(many, references=[reference], reference_field="class")
+    folder = tmp_path / "out" / "a scene"
+    with (
+        rasterio.open(folder / "labels" / "many.tif") as merged,
+        rasterio.open(folder / "clusters" / "many.tif") as all_of,
+    ):
+        classes, clusters = merged.read(1), all_of.read(1)
+    assert set(np.unique(classes)) - {0} == {1, 2, 3} and len(np.unique(clusters)) > 10
+    assert all(len(np.unique(classes[clusters == cluster])) == 1 for cluster in np.unique(clusters))
+    assert (folder / "labels" / "many.legend.yaml").is_file()
+    table = json.loads((folder / "consensus" / "consensus.json").read_text())
+    assert [len(pair["rows"]) for pair in table["pairs"]] == [3]
+    assert {row["model"] for row in result.scores} == {"many", "few"}
+    assert {row["state"] for row in go(many, references=[reference], reference_field="class").stages} == {"finished"}

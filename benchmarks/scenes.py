@@ -1,9 +1,10 @@
-"""``rsseg run quick`` on labelled real scenes, from raw file to accuracy in one command each, beside pixel k-means.
+"""A pipeline on labelled real scenes, from raw file to accuracy in one command each: every method beside pixel k-means.
 
-    python benchmarks/real_scenes.py --json OUT [--scenes aber nc l7_250] [--seeds 3] [--classes 15]
+    python benchmarks/scenes.py --json OUT [--pipeline all-methods] [--models kmeans ddc ...] [--scenes aber nc]
+                                [--seeds 3] [--classes 15]
 
-K is each scene's number of classes (one-to-one counts then) and ``--classes`` (many-to-one). Both models of the quick
-pipeline are scored in the same run. Prints a Markdown table: mean and spread (largest less smallest) over the seeds.
+K is each scene's number of classes (one-to-one counts then) and ``--classes`` (many-to-one). All models of a pipeline
+are scored in the same run. Prints a Markdown table: mean and spread (largest less smallest) over the seeds.
 """
 
 import argparse
@@ -15,6 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import yaml
+
+OWN = Path(__file__).resolve().parents[1] / "pipelines"
 DATA = Path(os.environ.get("RSSEG_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 SCENES = {
     "aber": ("aber/aber_GRN.tif", ["aber/aber_reference.gpkg", "--field", "class"], 4),
@@ -24,16 +28,16 @@ SCENES = {
 }
 
 
-def run(name: str, classes: int, seed: int) -> list[dict]:
+def run(pipeline: str, name: str, classes: int, seed: int) -> list[dict]:
     scene, (reference, *field), _ = SCENES[name]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "rsseg", "run", "quick", DATA / scene, "-o", Path(folder) / "run"]
+        command = [sys.executable, "-m", "rsseg", "run", pipeline, DATA / scene, "-o", Path(folder) / "run"]
         command += ["--reference", DATA / reference, *field, "--classes", classes, "--seed", seed, "--json", "-q"]
         output = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
     answer = json.loads(output)
     seconds = {}
     for stage in answer["stages"]:
-        if stage["stage"].startswith(("train", "segment")):
+        if stage["stage"].startswith(("train", "segment", "merge")):
             model = stage["stage"].split()[-1]
             seconds[model] = seconds.get(model, 0.0) + stage["seconds"]
     return [
@@ -71,14 +75,35 @@ def main() -> None:
     parser.add_argument("--scenes", nargs="*", default=["aber", "nc", "l7_250"], choices=SCENES)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--classes", type=int, default=15)
+    parser.add_argument("--pipeline", default="all-methods", help="a pipeline's name or file")
+    parser.add_argument("--models", nargs="+", help="only these of the pipeline's models")
     arguments = parser.parse_args()
     rows: list[dict] = []
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = chosen(arguments.pipeline, arguments.models, Path(folder))
+        measure(pipeline, arguments, rows)
+    print(table(rows))
+
+
+def chosen(pipeline: str, models: list[str] | None, folder: Path) -> str:
+    """The pipeline, or a copy with some of its models only."""
+    if models is None:
+        return pipeline
+    source = Path(pipeline) if Path(pipeline).is_file() else OWN / f"{pipeline}.yaml"
+    content = yaml.safe_load(source.read_text(encoding="utf-8"))
+    content["models"] = {name: content["models"][name] for name in models}
+    content["consensus"] = len(models) > 1
+    copy = folder / "pipeline.yaml"
+    copy.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return str(copy)
+
+
+def measure(pipeline: str, arguments: argparse.Namespace, rows: list[dict]) -> None:
     for name in arguments.scenes:
         for classes in (SCENES[name][2], arguments.classes):
             for seed in range(arguments.seeds):
-                rows += run(name, classes, seed)
+                rows += run(pipeline, name, classes, seed)
                 arguments.json.write_text(json.dumps(rows, indent=1))
-    print(table(rows))
 
 
 if __name__ == "__main__":

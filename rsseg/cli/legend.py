@@ -1,0 +1,66 @@
+"""``rsseg legend``: which clusters of a label map make which class."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rsseg.cli import options
+from rsseg.cli.reference import field, resample
+from rsseg.progress import Reporter
+
+if TYPE_CHECKING:
+    from rsseg.label.legend import Legend
+
+LOW_SHARE, HIGH_DOUBT, SHOWN = 0.6, 0.4, 10
+"""From where on a cluster's class is worth a look, and how many such clusters are listed."""
+
+
+@click.command("legend")
+@click.argument("labels", type=options.FILE)
+@options.output
+@click.option("--reference", type=options.FILE, help="Polygons with a class or a raster of classes.")
+@field
+@click.option("--scene", type=options.SCENE, help="The scene of the map, for the spectra of its clusters.")
+@click.option("--classes", type=click.IntRange(1, 255), help="Classes to merge clusters of similar spectra into.")
+@options.bands
+@options.scale
+@resample
+@options.overwrite
+@options.json_output
+@options.common
+def command(labels: Path, output: Path, as_json: bool, reporter: Reporter, **given: Any) -> None:
+    """Say which clusters of the label map LABELS make which class, in a YAML file for rsseg relabel.
+
+    With --reference each cluster gets the class that it mostly lies on. With --scene and --classes N, clusters of
+    similar spectra become N classes. With --reference and --scene, clusters without a reference pixel get the class
+    of the nearest spectrum. The file is there to be edited: names, colours, lists of clusters.
+    """
+    from rsseg.pipeline.stages.legend import legend
+    from rsseg.publish.tables import json_text
+
+    result = legend(labels, output, reporter=reporter, **given)
+    click.echo(json_text(result.as_dict()) if as_json else _text(result, labels, output), nl=not as_json)
+
+
+def _text(result: "Legend", labels: Path, output: Path) -> str:
+    clusters = sum(len(item.clusters) for item in result.classes)
+    lines = [f"{labels}: {clusters} clusters in {len(result.classes)} classes"]
+    for item in result.classes:
+        shown = ", ".join(map(str, item.clusters)) or "no cluster"
+        lines.append(f"  {item.value} {item.name}{' (unknown)' if item.unknown else ''}: {shown}")
+    doubtful = [text for item in result.classes for text in _doubtful(result, item.name, item.clusters)]
+    lines += ["worth a look:", *(f"  {text}" for text in doubtful[:SHOWN])] if doubtful else []
+    lines += [f"  and {len(doubtful) - SHOWN} more; {output} has the evidence"] if len(doubtful) > SHOWN else []
+    lines.append(f"next: edit {output}, then rsseg relabel {labels} --legend {output} -o CLASSES.tif")
+    return "\n".join(lines)
+
+
+def _doubtful(result: "Legend", name: str, clusters: tuple[int, ...]) -> Iterator[str]:
+    for cluster in clusters:
+        found = result.evidence[cluster]
+        if found.share is not None and found.share < LOW_SHARE:
+            yield f"cluster {cluster} in {name}: only {found.share:.0%} of its {found.pixels} reference pixels are"
+        if found.doubt is not None and found.doubt > HIGH_DOUBT:
+            yield f"cluster {cluster} in {name}: another class is about as similar (doubt {found.doubt:.2f})"

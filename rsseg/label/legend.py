@@ -1,0 +1,221 @@
+"""Legends: which clusters of a label map make which class, what the classes are called and how they are drawn.
+
+A legend is a YAML file that people read and edit: names, colours and the lists of clusters may be changed by hand.
+"""
+
+import re
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator, model_validator
+
+from rsseg.errors import InputError
+
+How = Literal["reference", "spectra", "none"]
+"""What put a cluster into its class: the reference pixels on it, its mean spectrum, or nothing (its class is new)."""
+
+Value = Annotated[StrictInt, Field(ge=1, le=255)]
+
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+_HEADER = """\
+# Which clusters of a label map make which class. Names, colours and the lists of clusters may be edited by hand; then
+# rsseg relabel LABELS --legend THIS_FILE -o CLASSES.tif writes the map. "evidence" says why a cluster is where it is.
+"""
+
+
+class _Strict(BaseModel):
+    """Unknown keys are refused: a misspelt key must not be ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LegendClass(_Strict):
+    """A class of the map to be: its value, name and colour, and the clusters that become it.
+
+    Without a ``colour`` (``#rrggbb``) it is drawn in the value's default one. ``unknown`` marks a cluster of which
+    nothing says what it is. A class may have no cluster.
+    """
+
+    value: Value
+    name: str
+    colour: str | None = None
+    clusters: tuple[Value, ...]
+    unknown: bool = False
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _text(cls, name: Any) -> Any:
+        if isinstance(name, int | float) and not isinstance(name, bool):
+            name = str(name)
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(
+                f"{reprlib.repr(name)} is no name; write a text, in quotes if it is a word like yes, no or null"
+            )
+        return name.strip()
+
+    @field_validator("colour", mode="before")
+    @classmethod
+    def _colour(cls, colour: Any) -> Any:
+        if not isinstance(colour, str) or not _COLOUR.fullmatch(colour):
+            found = "it is empty" if colour is None else f"{reprlib.repr(colour)} is no colour"
+            raise ValueError(f'{found}; write it in quotes, like "#0072b2" (after a bare # comes a comment)')
+        return colour
+
+    @field_validator("clusters", mode="before")
+    @classmethod
+    def _list(cls, clusters: Any) -> Any:
+        if not isinstance(clusters, list | tuple):
+            raise ValueError(f"{reprlib.repr(clusters)} is no list; write it like [3, 7, 12]")
+        return clusters
+
+
+class Evidence(_Strict):
+    """Why a cluster is in the class that a legend was made with.
+
+    ``pixels`` are those that say so: the cluster's pixels on the reference, or with valid values in the scene.
+    ``share`` is the part of them on the class, for ``how`` "reference". For "spectra", ``doubt`` is d / (d + e) with
+    the distance d of the cluster's spectrum to its class and e to the next one: 0 is none, 0.5 as near to the next.
+    """
+
+    how: How
+    pixels: int = Field(ge=0)
+    share: float | None = Field(None, ge=0, le=1)
+    doubt: float | None = Field(None, ge=0, le=1)
+
+
+class Legend(_Strict):
+    """Classes for the clusters of a label map, and how they were found.
+
+    ``made`` says from what (texts, by key); ``evidence`` is by cluster and may lack any. Values, names and clusters
+    occur once each.
+    """
+
+    made: dict[str, str] = Field(default_factory=dict)
+    classes: tuple[LegendClass, ...] = Field(min_length=1)
+    evidence: dict[Value, Evidence] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        _check_once("the value", "classes", [(item.value, item) for item in self.classes])
+        _check_once("the name", "classes", [(item.name, item) for item in self.classes])
+        _check_once("cluster", "lists", [(cluster, item) for item in self.classes for cluster in item.clusters])
+        return self
+
+    @property
+    def table(self) -> np.ndarray:
+        """Cluster -> class value: (256,) uint8, 0 for no data and for clusters of no class."""
+        table = np.zeros(256, np.uint8)
+        for item in self.classes:
+            table[list(item.clusters)] = item.value
+        return table
+
+    def missing(self, labels: np.ndarray) -> tuple[int, ...]:
+        """The clusters among labels (h, w) uint8 that are in no class."""
+        counts = np.bincount(labels.ravel(), minlength=256)
+        return tuple(int(value) for value in np.flatnonzero(counts[1:] * (self.table[1:] == 0)) + 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for YAML and JSON; what is not known is left out."""
+        content: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
+        for item in content["classes"]:
+            if not item["unknown"]:
+                del item["unknown"]
+        content["evidence"] = {
+            cluster: self.evidence[cluster].model_dump(exclude_none=True) for cluster in self.evidence
+        }
+        return content
+
+
+def to_yaml(legend: Legend) -> str:
+    """A legend as YAML text; ``from_yaml`` gives the same legend back."""
+    content = legend.as_dict()
+    parts = [_dump({"made": content["made"]}, False)] if content["made"] else []
+    parts.append(_dump({"classes": content["classes"]}, None))
+    if content["evidence"]:
+        parts.append(_dump({"evidence": content["evidence"]}, None))
+    return _HEADER + "\n" + "\n".join(parts)
+
+
+def _dump(content: Mapping[str, Any], flow: bool | None) -> str:
+    return yaml.safe_dump(content, allow_unicode=True, sort_keys=False, default_flow_style=flow, width=110)
+
+
+def read_legend(path: Path) -> Legend:
+    """The legend of a file.
+
+    Raises: InputError if it is missing or no text, and as ``from_yaml``.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; rsseg legend makes one") from None
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{path} cannot be read as a text in UTF-8; rsseg legend makes a legend") from None
+    return from_yaml(text, str(path))
+
+
+def from_yaml(text: str, source: str = "the legend") -> Legend:
+    """A legend from YAML text; ``source`` names it in messages.
+
+    Raises: InputError, naming the line or the key, for broken YAML, a key that is unknown or stands twice, a value that
+    cannot be used, and a cluster in two classes.
+    """
+    try:
+        content = yaml.load(text, _Loader)
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        reason = getattr(problem, "problem", None) or "it is not YAML"
+        raise InputError(f"{source}{where}: {reason}; check its indentation, colons and quotes") from None
+    except (ValueError, RecursionError) as problem:  # a date that is none, lists in lists without end
+        raise InputError(f"{source} is not YAML that can be used: {problem}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{source} is no legend: it should be keys and values, with classes: among them")
+    try:
+        return Legend.model_validate(content)
+    except ValidationError as problem:
+        raise InputError(_sentence(problem, source)) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, but a key that stands twice is refused; YAML itself lets the last one win."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if str(key.value) in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
+                    )
+                seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _check_once(what: str, place: str, uses: list[tuple[Any, LegendClass]]) -> None:
+    first: dict[Any, LegendClass] = {}
+    for key, item in uses:
+        if key in first:
+            both = f"classes {first[key].name!r} and {item.name!r}" if first[key] is not item else f"{item.name!r}"
+            raise ValueError(f"{what} {key} stands twice, in {both}; it belongs into one of the {place}")
+        first[key] = item
+
+
+def _sentence(problem: ValidationError, source: str) -> str:
+    """The complaint that helps most: a misspelt key explains the missing one."""
+    first = min(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")
+    place = [part for part in first["loc"] if isinstance(part, int | str) and part != "[key]"]
+    key = ".".join(str(part + 1) if isinstance(part, int) and place[0] == "classes" else str(part) for part in place)
+    if first["type"] == "extra_forbidden":
+        return f"{source} has no key {key}; check its spelling"
+    if first["type"] == "missing":
+        return f"{source} lacks {key}, which is needed"
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{source}: {key}: {reason}" if key else f"{source}: {reason}"
+    return f"{source}: {key} = {reprlib.repr(first['input'])} cannot be used ({reason[:1].lower()}{reason[1:]})"

@@ -1,0 +1,122 @@
+"""The mean spectrum of every cluster of a label map, from one pass over map and scene."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsseg.errors import GridError
+from rsseg.label.maps import LabelMap, describe
+from rsseg.prefetch import prefetch
+from rsseg.progress import SILENT, Reporter
+from rsseg.scene.raster import label_windows, same_grid
+from rsseg.scene.source import Scene
+
+# 256 Ki pixels: their values as float64 stay in the cache
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class ClusterSpectra:
+    """What the clusters of a map look like in a scene, by cluster value; row 0 is no data and empty.
+
+    ``pixels`` (256,) counts the map's pixels, ``counts`` (256,) those of them with valid values; ``means`` and
+    ``variances`` (256, bands) float64 are over the latter, in the scene's units and their square: 0 where there are
+    none.
+    """
+
+    bands: tuple[str, ...]
+    pixels: np.ndarray
+    counts: np.ndarray
+    means: np.ndarray
+    variances: np.ndarray
+
+    @property
+    def standardised(self) -> np.ndarray:
+        """Means (256, bands) in standard deviations of each band over all counted pixels, from the mean of them all."""
+        total = max(1, int(self.counts.sum()))
+        share = self.counts[:, None] / total
+        centred = self.means - _column_sums(share * self.means)
+        deviation = np.sqrt(_column_sums(share * (self.variances + centred**2)))
+        return np.asarray(centred / np.where(deviation > 0, deviation, 1.0))
+
+
+def check_same_grid(source: LabelMap, scene: Scene) -> None:
+    """Refuse a scene that does not lie on the map's grid.
+
+    Raises: GridError, with both grids.
+    """
+    if not same_grid(source.grid, scene.grid):
+        raise GridError(
+            f"{scene.path} lies on another grid than {source.path}: {describe(scene.grid)}, but the map has "
+            f"{describe(source.grid)}; give the scene that the map was made of, whole and at pixel resolution"
+        )
+
+
+def cluster_spectra(source: LabelMap, scene: Scene, reporter: Reporter = SILENT) -> ClusterSpectra:
+    """Read map and scene once, in strips of 512 rows, and gather the moments of every cluster.
+
+    Raises: GridError if the two lie on different grids.
+    """
+    check_same_grid(source, scene)
+    moments = _Moments(len(scene.bands))
+    pixels = np.zeros(256, np.int64)
+    with reporter.task("spectra", source.grid.height) as task:
+        for labels, values, valid in _strips(source, scene):
+            pixels += np.bincount(labels.ravel(), minlength=256)
+            _gather(moments, labels, values, valid)
+            task.advance(len(labels))
+    pixels[0] = 0
+    counts, scales = moments.counts, scene.scales
+    means = np.where(counts[:, None] > 0, moments.means * scales + scene.offsets, 0.0)
+    variances = moments.squares / np.maximum(counts, 1)[:, None] * scales**2
+    return ClusterSpectra(scene.band_names, pixels, counts, means, variances)
+
+
+def _column_sums(values: np.ndarray) -> np.ndarray:
+    """Sums of columns that do not depend on the order of the rows, not even in the last digit."""
+    return np.array([math.fsum(column) for column in values.T])
+
+
+def _strips(source: LabelMap, scene: Scene) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Labels (h, w), stored values (bands, h, w) and valid (h, w) of each strip; both files are read ahead."""
+    windows = tuple(label_windows(source.grid))
+    with scene.open() as reader:
+        pairs = zip(prefetch(map(source.read, windows)), prefetch(map(reader.read, windows)), strict=True)
+        for labels, (values, valid) in pairs:
+            yield labels, values, valid
+
+
+def _gather(moments: "_Moments", labels: np.ndarray, values: np.ndarray, valid: np.ndarray) -> None:
+    known, flat = (labels * valid).ravel(), values.reshape(len(values), -1)
+    for start in range(0, known.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        keep = known[part] > 0
+        moments.add(known[part][keep], flat[:, part][:, keep].astype(np.float64))
+
+
+class _Moments:
+    """Counts, means and sums of squared deviations of 256 groups, gathered chunk by chunk.
+
+    Chunks are joined as in Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance", equation
+    2.1, so that large digital numbers lose no digits.
+    """
+
+    def __init__(self, bands: int) -> None:
+        self.counts = np.zeros(256, np.int64)
+        self.means = np.zeros((256, bands))
+        self.squares = np.zeros((256, bands))
+
+    def add(self, groups: np.ndarray, values: np.ndarray) -> None:
+        """Take values (bands, n) of pixels in groups (n,)."""
+        counts = np.bincount(groups, minlength=256)
+        together = np.maximum(self.counts + counts, 1)
+        for band, row in enumerate(values):
+            means = np.bincount(groups, row, 256) / np.maximum(counts, 1)
+            squares = np.bincount(groups, (row - means[groups]) ** 2, 256)
+            # a group that the chunk lacks keeps its mean
+            step = np.where(counts > 0, means - self.means[:, band], 0.0)
+            self.squares[:, band] += squares + step**2 * (self.counts * counts / together)
+            self.means[:, band] += step * (counts / together)
+        self.counts += counts
