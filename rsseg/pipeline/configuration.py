@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 import rsseg
 from rsseg.errors import InputError, UsageError
 from rsseg.learn.methods import METHODS, MethodSettings, describe, settings_of
+from rsseg.pipeline.sweep import expanded
 
 
 class _Strict(BaseModel):
@@ -81,6 +82,7 @@ class PipelineConfig(_Strict):
     segment: SegmentConfig = SegmentConfig()
     consensus: bool = True
     pictures: bool = True
+    varied: dict[str, dict[str, Any]] = Field({}, description="Made by a sweep: variant -> its model and options.")
 
     @field_validator("models")
     @classmethod
@@ -108,7 +110,7 @@ def load_pipeline(source: str, overrides: Mapping[str, Any] | None = None) -> Pi
         if isinstance(model, dict):
             model.update(_overrides_of(model, given))
     try:
-        config = PipelineConfig.model_validate(content)
+        config = PipelineConfig.model_validate(expanded(content, source))
     except ValidationError as problem:
         raise UsageError(describe(problem, source)) from None
     for name, model in config.models.items():

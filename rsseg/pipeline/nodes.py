@@ -13,6 +13,7 @@ from rsseg.pipeline.stages import consensus as consensus_stage
 from rsseg.pipeline.stages import evaluate as evaluate_stage
 from rsseg.pipeline.stages import relabel as relabel_stage
 from rsseg.pipeline.stages import segment as segment_stage
+from rsseg.pipeline.stages import sweep as sweep_stage
 from rsseg.pipeline.stages import toa as toa_stage
 from rsseg.pipeline.stages import train as train_stage
 from rsseg.publish.labels import sidecars
@@ -20,7 +21,7 @@ from rsseg.publish.quicklook import picture_labels, picture_scene
 from rsseg.scene.radiometry import Calibration
 from rsseg.scene.sensors import open_scene
 
-VERSIONS = {"toa": 1, "picture": 1, "train": 1, "segment": 1, "merge": 1, "consensus": 1, "evaluate": 1}
+VERSIONS = {"toa": 1, "picture": 1, "train": 1, "segment": 1, "merge": 1, "consensus": 1, "evaluate": 1, "sweep": 1}
 """Raise a stage's number when its outputs change for equal inputs: what older versions cached is then redone."""
 
 
@@ -35,7 +36,7 @@ def nodes_of(plan: Plan) -> list[Node]:
         nodes += _consensus_nodes(plan, scene, models)
         for model in models:
             nodes += _evaluation_nodes(plan, scene, model)
-    return nodes
+    return [*nodes, *_sweep_nodes(plan)]
 
 
 def _toa_nodes(plan: Plan, scene: RunScene) -> Iterator[Node]:
@@ -179,7 +180,7 @@ def _consensus_nodes(plan: Plan, scene: RunScene, models: Sequence[TrainedModel]
 def _evaluation_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator[Node]:
     if scene.reference is None:
         return
-    labels, folder = plan.labels(scene, model), plan.folder / scene.name / "evaluation" / model.name
+    labels, folder = plan.labels(scene, model), _evaluation(plan, scene, model)
     run = partial(
         evaluate_stage.evaluate,
         labels,
@@ -191,6 +192,28 @@ def _evaluation_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Itera
     title, config = f"evaluate {scene.name} {model.name}", {"field": plan.reference_field}
     inputs, outputs = [labels, scene.reference], [folder / evaluate_stage.TABLE]
     yield _node(title, config, inputs, outputs, run, partial(_check_reference, plan, scene))
+
+
+def _sweep_nodes(plan: Plan) -> Iterator[Node]:
+    """One table of all that a sweep varied."""
+    if not plan.config.varied:
+        return
+    models = {model.name: plan.model(model) for model in plan.models if model.name in plan.config.varied}
+    evaluations = [
+        (scene.name, model.name, _evaluation(plan, scene, model) / evaluate_stage.TABLE)
+        for scene in plan.scenes
+        for model in plan.models
+        if scene.reference and scene in model.applied_to and model.name in models
+    ]
+    target = plan.folder / "sweep.csv"
+    run = partial(sweep_stage.sweep_table, plan.config.varied, models, evaluations, target)
+    inputs = [*models.values(), *(path for _, _, path in evaluations)]
+    yield _node("sweep", dict(plan.config.varied), inputs, [target], run)
+
+
+def _evaluation(plan: Plan, scene: RunScene, model: TrainedModel) -> Path:
+    """The folder of a map's evaluation."""
+    return plan.folder / scene.name / "evaluation" / model.name
 
 
 def _check_reference(plan: Plan, scene: RunScene) -> None:

@@ -153,3 +153,32 @@ def test_the_classes_of_a_merged_map_are_what_classes_overrides(tmp_path: Path) 
     config = loaded(tmp_path, {"models": models}, classes=7)
     assert (config.models["many"].merge_to, config.models["many"].settings.classes) == (7, 60)
     assert (config.models["few"].merge_to, config.models["few"].settings.classes) == (None, 7)
+
+
+# sweeps
+
+
+def test_a_sweep_crosses_options(tmp_path: Path) -> None:
+    sweep = [{"model": "recal", "batch": [64, 128], "cut": ["scene", "input"]}, {"model": "recal", "seed": [3]}]
+    config = loaded(tmp_path, {"models": MODELS, "sweep": sweep}, classes=7)
+    names = [f"recal_batch-{batch}_cut-{cut}" for batch in (64, 128) for cut in ("scene", "input")] + ["recal_seed-3"]
+    assert list(config.models) == ["kmeans", *names] and list(config.varied) == names
+    assert config.models[names[2]].settings.batch == 128  # type: ignore[attr-defined]
+    assert config.models["recal_seed-3"].seed == 3 and config.models["recal_seed-3"].settings.classes == 7
+    assert config.varied[names[1]] == {"model": "recal", "batch": 64, "cut": "input"}
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ("recal", "sweep is a list"),
+        ([{"batch": [1]}], "sweep is a list"),
+        ([{"model": "iic", "batch": [1]}], "names the model 'iic'; this pipeline has kmeans, recal"),
+        ([{"model": "recal", "batch": 4}], "batch needs a list"),
+        ([{"model": "recal"}], "varies nothing"),
+        ([{"model": "recal", "batchh": [4]}], "has no setting 'batchh'"),
+    ],
+)
+def test_wrong_sweeps_are_refused(tmp_path: Path, sweep: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        loaded(tmp_path, {"models": MODELS, "sweep": sweep})

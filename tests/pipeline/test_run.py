@@ -1,5 +1,6 @@
 """A whole run on small scenes, with a thin network: what it writes, what it skips, and what it refuses."""
 
+import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -356,3 +357,14 @@ def test_clusters_are_merged_and_then_compared(go: Go, tmp_path: Path, reference
     assert [len(pair["rows"]) for pair in table["pairs"]] == [3]
     assert {row["model"] for row in result.scores} == {"many", "few"}
     assert {row["state"] for row in go(many, references=[reference], reference_field="class").stages} == {"finished"}
+
+
+def test_a_sweep_gives_one_table(go: Go, tmp_path: Path, reference: Path) -> None:
+    content = {"models": {"k": KMEANS}, "sweep": [{"model": "k", "classes": [2, 5]}], "consensus": False}
+    go({**content, "pictures": False}, references=[reference], reference_field="class")
+    with (tmp_path / "out" / "sweep.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [row["variant"] for row in rows] == ["k_classes-2", "k_classes-5"]
+    assert [row["classes"] for row in rows] == ["2", "5"]
+    assert float(rows[0]["many_to_one_overall_accuracy"]) < float(rows[1]["many_to_one_overall_accuracy"]) <= 1
+    assert float(rows[0]["score"]) > float(rows[1]["score"])
