@@ -91,7 +91,12 @@ def _summarise(result: Any) -> None:
             if name in row
         )
         click.echo(f"  {row['scene']} {row['model']}: {scores}")
-    titles = {"segment": "label maps (open in a GIS)", "consensus": "consensus", "picture": "pictures", "sweep": "table"}
+    titles = {
+        "segment": "label maps (open in a GIS)",
+        "consensus": "consensus",
+        "picture": "pictures",
+        "sweep": "table",
+    }
     for kind, title in titles.items():
         paths = result.outputs.get(kind, ())
         if paths:

@@ -56,6 +56,23 @@ class Confusion:
         return float(self.iou[self.matrix.sum(axis=1) > 0].mean())
 
     @property
+    def weighted_iou(self) -> float:
+        """IoU of the classes weighted by their shares of the reference: the sum of w_c IoU_c.
+
+        Ferreira et al. (ablation studies, equation 8) print 1 / C in front, which their numbers do not have.
+        """
+        pixels = self.matrix.sum(axis=1)
+        present = pixels > 0
+        return float((pixels[present] * self.iou[present]).sum() / pixels.sum())
+
+    @property
+    def mean_f1(self) -> float:
+        """Mean F1 of the classes that the reference has."""
+        pixels = self.matrix.sum(axis=1)
+        both = pixels + self.matrix[:, :-1].sum(axis=0)
+        return float(_ratio(2 * self.hits, both)[pixels > 0].mean())
+
+    @property
     def kappa(self) -> float | None:
         """Cohen's kappa: accuracy beyond what the marginal totals give by chance; None where chance gives all."""
         total = self.matrix.sum()
@@ -83,6 +100,8 @@ class Confusion:
         return {
             "overall_accuracy": self.overall_accuracy,
             "mean_iou": self.mean_iou,
+            "weighted_iou": self.weighted_iou,
+            "mean_f1": self.mean_f1,
             "kappa": self.kappa,
             "classes": [asdict(score) for score in self.class_scores],
             "matrix": {

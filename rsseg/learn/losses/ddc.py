@@ -17,6 +17,9 @@ Rule = Literal["paper", "reference"]
 FLOOR = 1e-9
 """The least that a squared bandwidth, and the kernel sum of two clusters, may be (the reference code's value)."""
 
+RESOLUTION = 1e-6
+"""The least that a squared bandwidth may be of the mean squared distance: float32 does not tell shorter ones from 0."""
+
 
 @dataclass(frozen=True)
 class Convention:
@@ -87,12 +90,16 @@ def squared_distances(points: Tensor) -> Tensor:
 
 
 def squared_bandwidth(squared: Tensor, rule: Rule, factor: float) -> Tensor:
-    """sigma^2 from squared distances (n, n); of an even number of them the lower median counts."""
+    """sigma^2 from squared distances (n, n); of an even number of them the lower median counts.
+
+    The median is 0 where most samples are equal, such as in calm water, so there are least values.
+    """
     if rule == "reference":
-        return (factor * squared.median()).clamp_min(FLOOR)
-    # the median of distances is the root of that of their squares
-    rows, cols = torch.triu_indices(len(squared), len(squared), offset=1, device=squared.device)
-    return (factor**2 * squared[rows, cols].median()).clamp_min(FLOOR)
+        bandwidth = factor * squared.median()
+    else:  # the median of distances is the root of that of their squares
+        rows, cols = torch.triu_indices(len(squared), len(squared), offset=1, device=squared.device)
+        bandwidth = factor**2 * squared[rows, cols].median()
+    return torch.maximum(bandwidth, RESOLUTION * squared.mean()).clamp_min(FLOOR)
 
 
 def cauchy_schwarz(weights: Tensor, kernel: Tensor, prefactor: Rule = "paper") -> Tensor:

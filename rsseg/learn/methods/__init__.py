@@ -7,12 +7,21 @@ from pydantic import ValidationError
 from rsseg.errors import UsageError
 from rsseg.learn.methods.base import Method, MethodSettings
 from rsseg.learn.methods.ddc import Ddc, DdcSettings
+from rsseg.learn.methods.gan_imsat import GanImsat
+from rsseg.learn.methods.gan_settings import GanImsatSettings
+from rsseg.learn.methods.iic import Iic, IicSettings
+from rsseg.learn.methods.iic_dense import IicDense, IicDenseSettings
 from rsseg.learn.methods.kmeans import Kmeans, KmeansSettings
 from rsseg.learn.methods.recal import Recal, RecalSettings
+from rsseg.learn.methods.wce import Wce, WceSettings
 
 METHODS: dict[str, tuple[type[MethodSettings], Any]] = {
     "recal": (RecalSettings, Recal),
+    "iic": (IicSettings, Iic),
+    "iic-dense": (IicDenseSettings, IicDense),
     "ddc": (DdcSettings, Ddc),
+    "wce": (WceSettings, Wce),
+    "gan-imsat": (GanImsatSettings, GanImsat),
     "kmeans": (KmeansSettings, Kmeans),
 }
 """Name -> settings, and the method built from (settings, bands, patch size)."""

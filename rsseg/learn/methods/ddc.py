@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rsseg.errors import TrainingError, UsageError
 from rsseg.learn.gather import stacked
-from rsseg.learn.losses.ddc import Convention, Rule, ddc_loss, ddc_terms
+from rsseg.learn.losses.ddc import Convention, Rule, ddc_loss, ddc_terms, wide
 from rsseg.learn.methods.base import Method, MethodSettings, Phase, cluster_shares, shuffled
 from rsseg.learn.networks.lenet import LENET_LEAST
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
@@ -39,7 +39,8 @@ class DdcSettings(MethodSettings):
     )
     batch: int = Field(100, ge=2, description="Samples in a batch; the kernel matrix grows with its square.")
     sigma: Rule = Field(
-        "paper", description="paper: sigma = factor median distance; reference: sigma^2 = factor median squared one."
+        "reference",
+        description="paper: sigma = factor median distance; reference, ours: sigma^2 = factor median squared distance.",
     )
     sigma_factor: float = Field(0.15, gt=0, description="The factor of the kernel's bandwidth.")
     prefactor: Rule = Field(
@@ -108,7 +109,7 @@ class DdcPhase(Phase):
         """The gradients of one batch's loss; under several processes, of the batches of all of them as one."""
         hidden = self.network.embed(samples.gather(indices))
         p = self.network.head.probabilities(self.network.head(hidden))
-        loss = ddc_loss(stacked(p), stacked(hidden), self.convention)
+        loss = ddc_loss(stacked(p), stacked(wide(hidden)), self.convention)
         loss.backward()
         return loss.detach()
 

@@ -8,6 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rsseg.learn.networks.dic import DicHead, DicTrunk
+from rsseg.learn.networks.kanezaki import KanezakiTrunk, ResponseHead
+from rsseg.learn.networks.net10a import Net10aHead, Net10aTrunk
+from rsseg.learn.networks.seek import SeekTrunk
 from rsseg.learn.networks.sobel import Sobel
 
 
@@ -29,7 +33,12 @@ class DenseNetworkSpec(BaseModel):
         return name
 
 
-TRUNKS: dict[str, tuple[Callable[[int, int | None], Any], Callable[[int, int], nn.Module]]] = {}
+TRUNKS: dict[str, tuple[Callable[[int, int | None], Any], Callable[[int, int], nn.Module]]] = {
+    "net10a": (Net10aTrunk, Net10aHead),
+    "dic": (DicTrunk, DicHead),
+    "kanezaki": (KanezakiTrunk, ResponseHead),
+    "seek": (SeekTrunk, ResponseHead),
+}
 """Name -> a trunk made for channels and a width, (n, channels, h, w) -> (n, trunk.width, h', w'), and its head, made
 for the trunk's width and the classes, -> scores (n, classes, h', w')."""
 

@@ -8,8 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rsseg.learn.networks.dcgan import DcganFeatures
 from rsseg.learn.networks.heads import CentreHead, EntropyHead, LinearHead, SubHeads
+from rsseg.learn.networks.iic import WIDTH as CLUSTERNET_WIDTH
+from rsseg.learn.networks.iic import ClusterNet
+from rsseg.learn.networks.imsat import ImsatHead
 from rsseg.learn.networks.lenet import LenetFeatures, MlpFeatures
+from rsseg.learn.networks.resnet import ResNetFeatures
 from rsseg.learn.networks.simple import MeanFeatures, PixelFeatures
 from rsseg.learn.networks.sobel import Sobel
 from rsseg.learn.networks.vgg import Cut, VggFeatures
@@ -46,6 +51,12 @@ FEATURES: dict[str, Callable[[PatchNetworkSpec, int, int], Any]] = {
     "vgg16-bn": lambda spec, channels, size: VggFeatures(channels, size, spec.cut),
     "lenet": lambda spec, channels, size: LenetFeatures(channels, size),
     "mlp": lambda spec, channels, size: MlpFeatures(channels, size),
+    "clusternet": lambda spec, channels, size: ClusterNet(channels, size, spec.width or CLUSTERNET_WIDTH),
+    "resnet34": lambda spec, channels, size: ResNetFeatures(channels, size, spec.width or CLUSTERNET_WIDTH),
+    "dcgan": lambda spec, channels, size: DcganFeatures(channels, size, spec.width),
+    "dcgan-flat": lambda spec, channels, size: DcganFeatures(channels, size, spec.width, dense=False),
+    "dcgan-no-sobel": lambda spec, channels, size: DcganFeatures(channels, size, spec.width, sobel=False),
+    "dcgan-flat-no-sobel": lambda spec, channels, size: DcganFeatures(channels, size, spec.width, False, False),
     "pixels": lambda spec, channels, size: PixelFeatures(channels, size),
     "mean": lambda spec, channels, size: MeanFeatures(channels, size),
 }
@@ -56,6 +67,7 @@ HEADS: dict[str, Callable[[PatchNetworkSpec, int, int], Any]] = {
     "centres": lambda spec, width, classes: CentreHead(width, classes),
     "linear": lambda spec, width, classes: LinearHead(width, classes),
     "sub-heads": lambda spec, width, classes: SubHeads(width, classes, spec.heads),
+    "imsat": lambda spec, width, classes: ImsatHead(width, classes, spec.heads),
 }
 """Name -> head made for features of a width: modules (n, width) -> scores (n, classes), with ``probabilities``."""
 

@@ -15,7 +15,9 @@ from rsseg.label.metrics.clustering import adjusted_rand_index, normalised_mutua
 from rsseg.label.metrics.confusion import Confusion, confusion
 from rsseg.label.reference import Reference, check_touches, open_reference
 from rsseg.label.scores import ASSIGN, ASSIGNMENTS, Assignment
+from rsseg.label.segmentation_scores import Regions
 from rsseg.pipeline.folders import result_folder
+from rsseg.pipeline.stages.evaluate_regions import Comparison, Segmentation, compare_segmentations
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.quicklook import picture_matrix
 from rsseg.publish.tables import json_text, matrix_csv, records_csv
@@ -40,6 +42,7 @@ class Evaluation:
     table: np.ndarray
     unlabelled: int
     confusions: dict[Assignment, Confusion]
+    segmentation: Segmentation
 
     @property
     def pixels(self) -> int:
@@ -64,7 +67,8 @@ class Evaluation:
             "unlabelled_pixels": self.unlabelled,
             "nmi": self.nmi,
             "ari": self.ari,
-            "assignments": {name: self._assignment(result) for name, result in self.confusions.items()},
+            "segmentation": self.segmentation.as_dict(),
+            "assignments": {name: self._assignment(name) for name in self.confusions},
             "contingency": {
                 "orientation": "rows clusters of the map, columns classes of the reference",
                 "rows": list(self.clusters),
@@ -74,12 +78,13 @@ class Evaluation:
             },
         }
 
-    def _assignment(self, result: Confusion) -> dict[str, Any]:
+    def _assignment(self, name: Assignment) -> dict[str, Any]:
+        result = self.confusions[name]
         named = {
             value: self.classes[owner] if owner >= 0 else None
             for value, owner in zip(self.clusters, result.assigned, strict=True)
         }
-        return {"assigned": named, **result.as_dict()}
+        return {"assigned": named, **result.as_dict(), "segmentation": asdict(self.segmentation.scores[name])}
 
 
 def evaluate(
@@ -90,20 +95,28 @@ def evaluate(
     field: str | None = None,
     mapping: tuple[Assignment, ...] = ASSIGNMENTS,
     resample: Resample | None = None,
+    regions: Regions = "classes",
+    tile: int | None = None,
     overwrite: bool = False,
     reporter: Reporter = SILENT,
 ) -> Evaluation:
     """Score a label map; pixels without a reference, or without a label, enter no score.
 
     Writes to the folder ``output``, if it is given: ``evaluation.json``, ``classes.csv`` (scores of each class),
-    ``contingency.csv`` (clusters against classes), and for each assignment ``confusion_ASSIGNMENT.csv`` and ``.png``.
-    The map is read once, in strips of 512 rows.
+    ``segmentation.csv`` (the mapped map as a segmentation), ``contingency.csv`` (clusters against classes), and for
+    each assignment ``confusion_ASSIGNMENT.csv`` and ``.png``. The map is read in strips of 512 rows, and once more
+    for the segmentation scores: in strips of ``tile`` rows, or whole up to 64 million pixels.
 
     Args:
         reference: polygons with a class ``field``, or a raster of classes.
         mapping: how clusters get classes: "one-to-one" (Hungarian method on counts; clusters left over are errors),
             "many-to-one" (each cluster its majority class).
         resample: "nearest" brings a reference raster of another grid to the map's.
+        regions: what the segmentation scores take for a region: all pixels of a class, or its connected components.
+        tile: average the segmentation scores over tiles of ``tile`` x ``tile`` pixels, as Ferreira et al. do with 200;
+            the clusters' classes are those of the whole map. Tiles at the right and lower edge are smaller; tiles
+            without a compared pixel do not count. None scores the whole raster; above 64 million pixels the boundary
+            displacement error is then left out.
 
     Raises: UsageError, InputError, GridError.
     """
@@ -113,8 +126,11 @@ def evaluate(
         if output is not None:
             folder = stack.enter_context(result_folder(output, TABLE, (labels, reference), overwrite))
         source = stack.enter_context(LabelMap(labels))
+        comparison = Comparison(regions, tile)
+        comparison.check(source.grid)
         truth = stack.enter_context(open_reference(reference, source.grid, labels, field, resample))
-        result = _score(source, truth, _count(source, truth, reporter), mapping)
+        table = _count(source, truth, reporter)
+        result = _score(source, truth, table, mapping, comparison, reporter)
         if folder is not None:
             _write(result, folder)
     return result
@@ -131,17 +147,27 @@ def _count(source: LabelMap, truth: Reference, reporter: Reporter) -> np.ndarray
     return table
 
 
-def _score(source: LabelMap, truth: Reference, table: np.ndarray, mapping: tuple[Assignment, ...]) -> Evaluation:
+def _score(
+    source: LabelMap,
+    truth: Reference,
+    table: np.ndarray,
+    mapping: tuple[Assignment, ...],
+    comparison: Comparison,
+    reporter: Reporter,
+) -> Evaluation:
     clusters = np.flatnonzero(table[1:, 1:].any(axis=1)) + 1
     counts = table[clusters, 1:]
+    confusions = {name: confusion(counts, ASSIGN[name](counts), truth.classes) for name in mapping}
+    values = tuple(int(value) for value in clusters)
     return Evaluation(
         source.name,
-        tuple(int(value) for value in clusters),
-        tuple(source.title(int(value)) for value in clusters),
+        values,
+        tuple(source.title(value) for value in values),
         truth.classes,
         counts,
         int(table[0, 1:].sum()),
-        {name: confusion(counts, ASSIGN[name](counts), truth.classes) for name in mapping},
+        confusions,
+        compare_segmentations(source, truth, values, confusions, comparison, reporter),
     )
 
 
@@ -155,6 +181,7 @@ def _write(result: Evaluation, folder: Path) -> None:
         for score in found.class_scores
     ]
     write_text(folder / "classes.csv", records_csv(scores))
+    write_text(folder / "segmentation.csv", records_csv(result.segmentation.records()))
     for name, found in result.confusions.items():
         _write_confusion(name, found, folder)
 
