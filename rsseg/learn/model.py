@@ -85,8 +85,11 @@ class Model:
 
 
 def identity_of(inference: Inference, tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the inference part as canonical JSON and every tensor's name, type, shape and bytes."""
-    canonical = json.dumps(inference.model_dump(mode="json"), sort_keys=True)
+    """SHA-256 over the inference part as canonical JSON and every tensor's name, type, shape and bytes.
+
+    Defaults are left out of the text, so that a setting which a later version adds changes no identity.
+    """
+    canonical = json.dumps(inference.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
     total = hashlib.sha256(canonical.encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

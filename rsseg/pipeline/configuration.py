@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 import rsseg
 from rsseg.errors import InputError, UsageError
+from rsseg.label.segmentation_scores import Regions
 from rsseg.learn.methods import METHODS, MethodSettings, describe, settings_of
 from rsseg.pipeline.sweep import expanded
 
@@ -69,6 +70,13 @@ class SegmentConfig(_Strict):
     confidence: bool = True
 
 
+class EvaluateConfig(_Strict):
+    """How maps are compared with a reference."""
+
+    regions: Regions = Field("classes", description="What segmentation metrics compare.")
+    tile: int | None = Field(None, ge=1, description="Segmentation metrics per tile of as many pixels, averaged.")
+
+
 class PipelineConfig(_Strict):
     """A whole run."""
 
@@ -80,6 +88,7 @@ class PipelineConfig(_Strict):
     toa: ToaConfig = ToaConfig()
     models: dict[str, ModelConfig]
     segment: SegmentConfig = SegmentConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
     consensus: bool = True
     pictures: bool = True
     varied: dict[str, dict[str, Any]] = Field({}, description="Made by a sweep: variant -> its model and options.")

@@ -21,7 +21,7 @@ from rsseg.publish.quicklook import picture_labels, picture_scene
 from rsseg.scene.radiometry import Calibration
 from rsseg.scene.sensors import open_scene
 
-VERSIONS = {"toa": 1, "picture": 1, "train": 1, "segment": 1, "merge": 1, "consensus": 1, "evaluate": 1, "sweep": 1}
+VERSIONS = {"toa": 1, "picture": 1, "train": 1, "segment": 1, "merge": 1, "consensus": 1, "evaluate": 2, "sweep": 1}
 """Raise a stage's number when its outputs change for equal inputs: what older versions cached is then redone."""
 
 
@@ -188,8 +188,10 @@ def _evaluation_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Itera
         field=plan.reference_field,
         output=folder,
         overwrite=True,
+        **plan.config.evaluate.model_dump(),
     )
-    title, config = f"evaluate {scene.name} {model.name}", {"field": plan.reference_field}
+    config = {"field": plan.reference_field, **plan.config.evaluate.model_dump()}
+    title = f"evaluate {scene.name} {model.name}"
     inputs, outputs = [labels, scene.reference], [folder / evaluate_stage.TABLE]
     yield _node(title, config, inputs, outputs, run, partial(_check_reference, plan, scene))
 

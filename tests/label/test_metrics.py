@@ -37,6 +37,10 @@ def test_scores_equal_scikit_learn(clusters: int, absent: bool, assign: Assign, 
     iou = metrics.jaccard_score(y, p, labels=present, average=None, zero_division=0)
     assert result.iou[present - 1] == pytest.approx(iou)
     assert result.mean_iou == pytest.approx(iou.mean())
+    weighted = metrics.jaccard_score(y, p, labels=present, average="weighted", zero_division=0)
+    assert result.weighted_iou == pytest.approx(weighted)
+    macro = metrics.f1_score(y, p, labels=present, average="macro", zero_division=0)
+    assert result.mean_f1 == pytest.approx(macro)
     precision, recall, f1, pixels = metrics.precision_recall_fscore_support(y, p, labels=present, zero_division=0)
     for place, value in enumerate(present):
         score = result.class_scores[value - 1]
@@ -67,8 +71,14 @@ def test_an_absent_class_has_no_scores_and_does_not_lower_the_mean() -> None:
     result = confusion(np.array([[10, 0]]), np.array([0]), ("a", "b"))
     absent = result.class_scores[1]
     assert (absent.iou, absent.precision, absent.recall, absent.f1) == (None, None, None, None)
-    assert result.mean_iou == 1
+    assert (result.mean_iou, result.weighted_iou, result.mean_f1) == (1, 1, 1)
     assert result.kappa is None
+
+
+def test_frequent_classes_weigh_more() -> None:
+    result = confusion(np.array([[90, 0], [0, 5], [0, 5]]), np.array([0, 1, -1]), ("a", "b"))
+    assert result.weighted_iou == pytest.approx(0.9 * 1 + 0.1 * 0.5)
+    assert result.mean_iou == 0.75
 
 
 def test_a_scene_of_300_million_pixels_does_not_overflow() -> None:

@@ -1,6 +1,5 @@
 """GAN + IMSAT as a method: gradients of the game, cached features, the head that answers, and a resumed training."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,11 @@ from rsseg.learn.methods import gan_phases
 from rsseg.learn.methods.gan_imsat import GanImsat
 from rsseg.learn.methods.gan_phases import ClassifierPhase, GanPhase, all_features
 from rsseg.learn.methods.gan_settings import GanImsatSettings
-from rsseg.learn.networks import imsat
 from rsseg.learn.networks.heads import CentreHead
 from rsseg.learn.samples import SceneSamples
 from rsseg.learn.training import Trained, Trainer, TrainingSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore::rsseg.errors.CollapseWarning")
-
-
-@pytest.fixture(autouse=True)
-def thin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fewer hidden units, for quick tests of what surrounds the classifier."""
-    from rsseg.learn.methods import gan_imsat
-
-    monkeypatch.setattr(imsat, "HIDDEN", 24)
-    monkeypatch.setattr(gan_imsat, "HIDDEN", 24)
-    yield
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +27,16 @@ def samples() -> SceneSamples:
 
 
 def settings(**options: Any) -> GanImsatSettings:
-    given = {"classes": 4, "epochs": 2, "gan_epochs": 2, "gan_batch": 16, "batch": 20, "channels": 4, "copies": 2}
+    given = {
+        "classes": 4,
+        "epochs": 2,
+        "gan_epochs": 2,
+        "gan_batch": 16,
+        "batch": 20,
+        "channels": 4,
+        "copies": 2,
+        "units": 24,
+    }
     return GanImsatSettings(**{**given, "noise": 8, "heads": 3, "deviation": 0.3, **options})
 
 

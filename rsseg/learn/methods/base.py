@@ -24,6 +24,9 @@ class MethodSettings(BaseModel):
     dense: ClassVar[bool] = False
     """Whether the method labels each pixel of tiles, which may be partly invalid, rather than whole patches."""
 
+    masks: ClassVar[bool] = False
+    """Whether training asks which pixels are valid, of tiles or of windows beyond a patch."""
+
     classes: int = Field(10, ge=2, le=255)
     patch: int = Field(8, ge=1)
     stride: int = Field(8, ge=1)

@@ -18,7 +18,6 @@ from rsseg.learn.methods.gan_settings import GanImsatSettings
 from rsseg.learn.methods.kmeans import fit_centres
 from rsseg.learn.networks.dcgan import SPREAD, DcganGenerator, gaussian_start
 from rsseg.learn.networks.heads import CentreHead
-from rsseg.learn.networks.imsat import HIDDEN
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
 from rsseg.learn.samples import Samples
 
@@ -34,7 +33,13 @@ class GanImsat(Method):
 
     def __init__(self, settings: GanImsatSettings, bands: int, size: int) -> None:
         self.settings = settings
-        spec = PatchNetworkSpec(features=settings.features, head="imsat", heads=settings.heads, width=settings.channels)
+        spec = PatchNetworkSpec(
+            features=settings.features,
+            head="imsat",
+            heads=settings.heads,
+            width=settings.channels,
+            units=settings.units,
+        )
         self.network = PatchNetwork(spec, bands, size, settings.classes)
         low, high = (0.0, 1.0) if settings.normalise == "range" else (-SPREAD, SPREAD)
         self.network.features.cover(low, high)
@@ -54,7 +59,7 @@ class GanImsat(Method):
         self.critic = nn.Linear(self.network.features.width, 1, bias=dense)
         gaussian_start(self.critic)
         count = settings.over_classes or 5 * settings.classes
-        self.over = nn.ModuleList(nn.Linear(HIDDEN, count) for _ in range(settings.over_heads))
+        self.over = nn.ModuleList(nn.Linear(settings.units, count) for _ in range(settings.over_heads))
         gaussian_start(self.over, settings.sizes.deviation)
 
     @property

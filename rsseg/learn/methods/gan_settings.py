@@ -47,6 +47,7 @@ class GanImsatSettings(MethodSettings):
     penalty: float = Field(1e-3, ge=0, description="Weight of the limit of 20 on the features; the code's.")
     batch: int = Field(500, ge=2)
     learning_rate: float = Field(1e-4, gt=0, description="Adam's, of the classifier.")
+    units: int = Field(1024, ge=1, description="Of each of the classifier's two hidden layers; most of its cost.")
     heads: int = Field(5, ge=1)
     over_heads: int = Field(1, ge=0)
     over_classes: int | None = Field(None, ge=2, description="Clusters of an over-cluster head: 5 times the classes.")

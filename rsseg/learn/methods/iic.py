@@ -8,7 +8,7 @@ in evaluation mode.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -30,6 +30,8 @@ FEATURES = {"vgg": "clusternet", "resnet": "resnet34"}
 
 class IicSettings(MethodSettings):
     """Settings of IIC on patches; the paper's values where it gives them."""
+
+    masks: ClassVar[bool] = True
 
     patch: int = Field(16, ge=1)
     epochs: int = Field(20, ge=1, description="Ours: the paper gives none.")

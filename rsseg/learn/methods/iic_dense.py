@@ -39,6 +39,7 @@ class IicDenseSettings(MethodSettings):
     """Settings of IIC for segmentation; the paper's values where it gives them."""
 
     dense: ClassVar[bool] = True
+    masks: ClassVar[bool] = True
 
     patch: int = Field(128, ge=2, description="Side of a tile, even; the paper's is 200.")
     stride: int = Field(64, ge=1, description="Between tiles, which are also moved at random by up to half of it.")

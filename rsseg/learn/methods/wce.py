@@ -64,6 +64,7 @@ class WceSettings(MethodSettings):
     """Settings of superpixel WCE; what the paper gives is the default unless a description says otherwise."""
 
     dense: ClassVar[bool] = True
+    masks: ClassVar[bool] = True
 
     classes: int = Field(100, ge=2, le=255)
     patch: int = Field(200, ge=8, description="Side of a tile in pixels.")

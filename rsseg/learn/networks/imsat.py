@@ -6,19 +6,19 @@ from torch.nn import functional
 
 from rsseg.learn.networks.dcgan import gaussian_start
 
-HIDDEN = 1024
+UNITS = 1024
 """Units of each hidden layer (section IV-F)."""
 
 
 class ImsatHead(nn.Module):
-    """Two hidden layers of 1024 units with ReLU, and ``heads`` cluster heads, of which the ``chosen`` one answers."""
+    """Two hidden layers of ``units`` with ReLU, and ``heads`` cluster heads, of which the ``chosen`` one answers."""
 
     chosen: Tensor
 
-    def __init__(self, width: int, classes: int, heads: int = 1) -> None:
+    def __init__(self, width: int, classes: int, heads: int = 1, units: int = UNITS) -> None:
         super().__init__()
-        self.hidden = nn.Sequential(nn.Linear(width, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
-        self.linears = nn.ModuleList(nn.Linear(HIDDEN, classes) for _ in range(heads))
+        self.hidden = nn.Sequential(nn.Linear(width, units), nn.ReLU(), nn.Linear(units, units), nn.ReLU())
+        self.linears = nn.ModuleList(nn.Linear(units, classes) for _ in range(heads))
         self.register_buffer("chosen", torch.zeros((), dtype=torch.int64))
         self.start()
 

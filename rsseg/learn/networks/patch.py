@@ -31,6 +31,7 @@ class PatchNetworkSpec(BaseModel):
     front: Literal["none", "sobel"] = "none"
     heads: int = Field(1, ge=1)
     width: int | None = Field(None, ge=1)
+    units: int = Field(1024, ge=1)
 
     @field_validator("features")
     @classmethod
@@ -67,7 +68,7 @@ HEADS: dict[str, Callable[[PatchNetworkSpec, int, int], Any]] = {
     "centres": lambda spec, width, classes: CentreHead(width, classes),
     "linear": lambda spec, width, classes: LinearHead(width, classes),
     "sub-heads": lambda spec, width, classes: SubHeads(width, classes, spec.heads),
-    "imsat": lambda spec, width, classes: ImsatHead(width, classes, spec.heads),
+    "imsat": lambda spec, width, classes: ImsatHead(width, classes, spec.heads, spec.units),
 }
 """Name -> head made for features of a width: modules (n, width) -> scores (n, classes), with ``probabilities``."""
 

@@ -46,5 +46,8 @@ def _scores(path: Path) -> dict[str, Any]:
     found = {key: content[key] for key in ("nmi", "ari")}
     for assignment, scores in content["assignments"].items():
         title = assignment.replace("-", "_")
-        found |= {f"{title}_{key}": value for key, value in scores.items() if isinstance(value, int | float)}
+        every = {**scores, **(scores.get("segmentation") or {})}
+        found |= {
+            f"{title}_{key}": value for key, value in every.items() if value is None or isinstance(value, int | float)
+        }
     return found

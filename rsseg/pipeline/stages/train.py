@@ -145,7 +145,7 @@ def _samples(
         memory=memory // 2,
         seed=training.seed,
         kind=method.normalise,
-        masks=method.dense,
+        masks=method.masks,
         regions=_region_maker(method),
     )
 
