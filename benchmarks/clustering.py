@@ -1,7 +1,7 @@
 """The papers' clustering benchmarks: a patch method on a labelled image data set, beside k-means in the same run.
 
     python benchmarks/clustering.py METHOD DATASET --json OUT [--runs N] [--budget MINUTES] [--set KEY=VALUE ...]
-        [--vote] [--features] [--probe] [--drop CLASS=SHARE ...]
+        [--cpu] [--vote] [--features] [--probe] [--drop CLASS=SHARE ...]
 
 DATASET: mnist, usps, coil20, umist, cifar10, cifar100, stl10, or a path (see datasets.py). Settings, number of runs and
 what is reported are the paper's where it has that data set (protocols.py); ``--set`` changes one. Runs differ by their
@@ -27,7 +27,7 @@ import datasets
 import features
 import numpy as np
 from numpy.typing import NDArray
-from protocols import Protocol, protocol_of
+from protocols import CPU, Protocol, protocol_of
 from reporting import hardware, markdown
 from runs import Run, Task, measures, summary, train_once
 
@@ -206,8 +206,10 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, help="where data sets of known names lie, torchvision's too")
     parser.add_argument("--seed", type=int, default=0, help="of the first run; the next ones count on")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--cpu", action="store_true", help="narrower networks and shorter trainings (protocols.py)")
     wanted = parser.parse_args(arguments)
-    wanted.set, wanted.drop = dict(wanted.set), dict(wanted.drop)
+    cpu = CPU.get(wanted.method, {}) if wanted.cpu else {}
+    wanted.set, wanted.drop = {**cpu, **dict(wanted.set)}, dict(wanted.drop)
     return wanted
 
 

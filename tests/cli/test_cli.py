@@ -283,3 +283,18 @@ def test_help_of_every_method_lists_its_settings(rsseg: Rsseg) -> None:
     assert code == 0 and "--entropy-weight" in out and "--accumulate" in out and "--learning-rate" in out
     code, out, _ = rsseg("train", "--help")
     assert code == 0 and "recal" in out and "kmeans" in out
+
+
+def test_settings_of_methods_have_names_of_their_own() -> None:
+    """A setting called like an option that all methods share would silently take its place."""
+    import click
+
+    from rsseg.cli.train import command
+    from rsseg.learn.methods import METHODS
+
+    for method in METHODS:
+        made = command.get_command(None, method)  # type: ignore[arg-type]
+        names = [parameter.name for parameter in made.params]
+        assert len(names) == len(set(names)), [name for name in names if names.count(name) > 1]
+        flags = [flag for p in made.params if isinstance(p, click.Option) for flag in [*p.opts, *p.secondary_opts]]
+        assert len(flags) == len(set(flags)), method

@@ -55,7 +55,7 @@ class IicSettings(MethodSettings):
         "both", description="transform: a changed copy; neighbour: up to one patch away; both: a changed neighbour."
     )
     rotation: float = Field(30.0, ge=0, le=180, description="Degrees to either side.")
-    scale: float = Field(0.2, ge=0, lt=1, description="Part by which a window may be larger or smaller.")
+    zoom: float = Field(0.2, ge=0, lt=1, description="Part by which a window may be larger or smaller.")
     shear: float = Field(10.0, ge=0, lt=90, description="Degrees to either side.")
     shift: float = Field(0.1, ge=0, description="In parts of the patch.")
     flips: bool = Field(True, description="Left-right and top-bottom; not for digits.")
@@ -82,7 +82,7 @@ class IicSettings(MethodSettings):
         """How the other half of a pair is made. Neighbours alone are left as they are."""
         if self.pairs == "neighbour":
             return Pairs(None, None, neighbours=True)
-        geometry = Geometry(self.rotation, self.scale, self.shear, self.shift, self.flips)
+        geometry = Geometry(self.rotation, self.zoom, self.shear, self.shift, self.flips)
         return Pairs(geometry, self._photometry(), neighbours=self.pairs == "both")
 
     def _photometry(self) -> Photometry | None:

@@ -57,7 +57,7 @@ class IicDenseSettings(MethodSettings):
     flips: Flips = Field("horizontal", description="Of the copy, each half of the time.")
     affine: bool = Field(False, description="Turn, scale and shear the copy; off in the authors' commands.")
     rotation: float = Field(30.0, ge=0, lt=90, description="With --affine: degrees to either side.")
-    scale: float = Field(0.2, ge=0, lt=1, description="With --affine: part by which it may be larger or smaller.")
+    zoom: float = Field(0.2, ge=0, lt=1, description="With --affine: part by which it may be larger or smaller.")
     shear: float = Field(10.0, ge=0, lt=90, description="With --affine: degrees to either side.")
     photometric: Literal["gain-offset", "rgb-jitter", "none"] = Field(
         "gain-offset", description="gain-offset: band by band; rgb-jitter: the authors', of the visible bands."
@@ -80,7 +80,7 @@ class IicDenseSettings(MethodSettings):
 
     def pairing(self) -> TilePairs:
         """How a tile's changed copy is made."""
-        affine = Geometry(self.rotation, self.scale, self.shear, shift=0, flips=False) if self.affine else None
+        affine = Geometry(self.rotation, self.zoom, self.shear, shift=0, flips=False) if self.affine else None
         return TilePairs(self.flips, affine, self._photometry())
 
     def _photometry(self) -> Photometry | None:
