@@ -50,7 +50,7 @@ def command(
     reporter: Any,
     **overrides: Any,
 ) -> None:
-    """Run PIPELINE (a YAML file, or quick, recal-liss4, cross-scene) over scenes into a folder.
+    """Run PIPELINE (a YAML file or a name such as quick or all-methods) over scenes into a folder.
 
     The same command goes on where it stopped, and does again only what changed.
     """
