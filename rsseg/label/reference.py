@@ -52,7 +52,7 @@ def open_reference(
     """
     if not path.exists():
         raise InputError(f"{path} does not exist")
-    if _is_vector(path):
+    if is_vector(path):
         if grid.crs is None:
             raise GridError(f"{owner} has no CRS, so that the polygons of {path} cannot be laid on it; set it")
         return PolygonReference(path, grid, field)
@@ -122,16 +122,24 @@ class PolygonReference:
 
     def read(self, window: Window) -> np.ndarray:
         """Class codes of a window: (h, w) uint8, 0 where there is no polygon."""
+        return self._burnt(window, self._codes, "uint8")
+
+    def polygons(self, window: Window) -> np.ndarray:
+        """Which polygon holds a pixel, numbered from 1 in the order of the file: (h, w) int32, 0 for none."""
+        return self._burnt(window, np.arange(1, len(self._codes) + 1), "int32")
+
+    def _burnt(self, window: Window, values: np.ndarray, dtype: str) -> np.ndarray:
+        """Each polygon's value on the pixels that it holds, 0 elsewhere."""
         near = self._near(window)
         if not near.size:
-            return np.zeros((window.height, window.width), np.uint8)
-        codes: np.ndarray = rasterize(
-            zip(self._shapes.iloc[near], self._codes[near], strict=True),
+            return np.zeros((window.height, window.width), dtype)
+        burnt: np.ndarray = rasterize(
+            zip(self._shapes.iloc[near], values[near], strict=True),
             out_shape=(window.height, window.width),
             transform=rasterio.Affine(*self.grid.crop(window).transform),
-            dtype="uint8",
+            dtype=dtype,
         )
-        return codes
+        return burnt
 
     def _near(self, window: Window) -> np.ndarray:
         """Positions of the polygons whose box meets the window, in file order."""
@@ -173,7 +181,8 @@ def _distinct(values: np.ndarray) -> np.ndarray:
     return np.unique(values)
 
 
-def _is_vector(path: Path) -> bool:
+def is_vector(path: Path) -> bool:
+    """Whether a reference is polygons rather than a raster."""
     try:
         return len(pyogrio.list_layers(path)) > 0
     except DataSourceError:

@@ -166,12 +166,12 @@ def _consensus_nodes(plan: Plan, scene: RunScene, models: Sequence[TrainedModel]
         maps,
         folder,
         reference=scene.reference,
-        field=plan.reference_field,
+        field=scene.field,
         names=names,
         overwrite=True,
         reporter=plan.reporter,
     )
-    config = {"names": names, "field": plan.reference_field}
+    config = {"names": names, "field": scene.field}
     inputs = [*maps, *([scene.reference] if scene.reference else [])]
     outputs = [folder / consensus_stage.TABLE]
     yield _node(f"consensus {scene.name}", config, inputs, outputs, run, partial(_check_reference, plan, scene))
@@ -185,12 +185,12 @@ def _evaluation_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Itera
         evaluate_stage.evaluate,
         labels,
         reference=scene.reference,
-        field=plan.reference_field,
+        field=scene.field,
         output=folder,
         overwrite=True,
         **plan.config.evaluate.model_dump(),
     )
-    config = {"field": plan.reference_field, **plan.config.evaluate.model_dump()}
+    config = {"field": scene.field, **plan.config.evaluate.model_dump()}
     title = f"evaluate {scene.name} {model.name}"
     inputs, outputs = [labels, scene.reference], [folder / evaluate_stage.TABLE]
     yield _node(title, config, inputs, outputs, run, partial(_check_reference, plan, scene))
@@ -224,7 +224,7 @@ def _check_reference(plan: Plan, scene: RunScene) -> None:
         grid, chosen = scene.source.grid, plan.config.segment
         if chosen.resolution == "patch" and chosen.stride:
             grid = grid.coarsened(chosen.stride)
-        with open_reference(scene.reference, grid, scene.source.path, plan.reference_field):
+        with open_reference(scene.reference, grid, scene.source.path, scene.field):
             pass
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsseg.errors import GridError, InputError, UsageError
+from rsseg.label.reference import is_vector
 from rsseg.learn.methods import MethodSettings
 from rsseg.pipeline.configuration import ModelConfig, PipelineConfig, SegmentConfig
 from rsseg.pipeline.inputs import open_scenes
@@ -25,11 +26,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class RunScene:
-    """A scene of a run: its name in the run's folder, where it lies, and its reference if it has one."""
+    """A scene of a run: its name in the run's folder, where it lies, its reference if it has one, and that one's field."""
 
     name: str
     source: Scene
     reference: Path | None = None
+    field: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,6 @@ class Plan:
     models: list[TrainedModel]
     folder: Path
     machine: Machine
-    reference_field: str | None
     reporter: Reporter = SILENT
 
     @property
@@ -98,24 +99,25 @@ def make_plan(
     for path in references:
         if not path.exists():
             raise InputError(f"the reference {path} does not exist")
-    named = _named(open_scenes(scenes, config.bands, config.scale), references)
+    named = _named(open_scenes(scenes, config.bands, config.scale), references, reference_field)
     models = [model for name, chosen in config.models.items() for model in _trained_models(name, chosen, named)]
     _check_names(models)
     for model in models:
         for scene in model.applied_to:
             _check_patches(model, scene, config.segment)
-    return Plan(config, named, models, folder, machine or Machine(), reference_field, reporter)
+    return Plan(config, named, models, folder, machine or Machine(), reporter)
 
 
-def _named(scenes: Sequence[Scene], references: Sequence[Path]) -> list[RunScene]:
-    """Scenes under names that are unique in the run."""
+def _named(scenes: Sequence[Scene], references: Sequence[Path], field: str | None) -> list[RunScene]:
+    """Scenes under names that are unique in the run; where some references are rasters, the field is of the others."""
+    polygons = [path for path in references if is_vector(path)]
     named: list[RunScene] = []
     for index, scene in enumerate(scenes):
         taken = {other.name for other in named}
         title = _title(scene.path)
         name = next(n for i in range(1, len(scenes) + 1) if (n := title + (f"-{i}" if i > 1 else "")) not in taken)
         reference = references[index if len(references) > 1 else 0] if references else None
-        named.append(RunScene(name, scene, reference))
+        named.append(RunScene(name, scene, reference, field if reference in polygons or not polygons else None))
     return named
 
 

@@ -368,3 +368,13 @@ def test_a_sweep_gives_one_table(go: Go, tmp_path: Path, reference: Path) -> Non
     assert [row["classes"] for row in rows] == ["2", "5"]
     assert float(rows[0]["many_to_one_overall_accuracy"]) < float(rows[1]["many_to_one_overall_accuracy"]) <= 1
     assert float(rows[0]["score"]) > float(rows[1]["score"])
+
+
+def test_a_field_is_of_the_polygons_where_other_references_are_rasters(go: Go, tmp_path: Path, reference: Path) -> None:
+    scenes = [write_scene(tmp_path / "one.tif"), write_scene(tmp_path / "two.tif")]
+    quick = {"models": {"kmeans": KMEANS}, "pictures": False}
+    go(quick, "first", scenes=scenes[:1])
+    raster = tmp_path / "first" / "one" / "labels" / "kmeans.tif"
+    result = go(quick, scenes=scenes, references=[reference, raster], reference_field="class")
+    accuracy = {row["scene"]: row["many-to-one"]["accuracy"] for row in result.scores}
+    assert 0.3 < accuracy["one"] < 1 and accuracy["two"] > 0.9
