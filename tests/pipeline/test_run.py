@@ -377,4 +377,4 @@ def test_a_field_is_of_the_polygons_where_other_references_are_rasters(go: Go, t
     raster = tmp_path / "first" / "one" / "labels" / "kmeans.tif"
     result = go(quick, scenes=scenes, references=[reference, raster], reference_field="class")
     accuracy = {row["scene"]: row["many-to-one"]["accuracy"] for row in result.scores}
-    assert 0.3 < accuracy["one"] < 1 and accuracy["two"] > 0.9
+    assert accuracy["one"] > 0.3 and accuracy["two"] > 0.9
