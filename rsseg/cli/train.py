@@ -9,6 +9,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 import click
 
 from rsseg.cli import options
+from rsseg.cli.reference import field
+from rsseg.errors import UsageError
 
 
 class MethodGroup(click.Group):
@@ -71,6 +73,17 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
         options.device,
         options.threads,
         options.memory,
+        click.option("--init", type=options.FILE, help="A model to start from, of the same network and bands."),
+        click.option("--labels", type=options.FILE, help="Polygons or a raster: train a linear head on its classes."),
+        field,
+        click.option(
+            "--label-share",
+            type=click.FloatRange(0, 1, min_open=True),
+            default=1.0,
+            show_default=True,
+            help="Part of the labels to train on; the others tell the accuracy.",
+        ),
+        click.option("--freeze/--no-freeze", default=True, show_default=True, help="With --labels: only the head."),
         click.option("--resume", is_flag=True, help="Go on from the checkpoint that a stopped training left."),
         options.overwrite,
         options.json_output,
@@ -82,31 +95,73 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _command_of(method: str) -> Callable[..., None]:
-    def run(scenes: tuple[Path, ...], output: Path, as_json: bool, reporter: Any, **given: Any) -> None:
-        from rsseg.learn.methods import settings_of
+    def run(scenes: tuple[Path, ...], as_json: bool, reporter: Any, **given: Any) -> None:
         from rsseg.learn.training import TrainingSettings
-        from rsseg.pipeline.stages.train import train
 
         names = ("seed", "restarts", "vote", "patience", "precision")
         training = TrainingSettings(**{name: given.pop(name) for name in names})
-        places = ("bands", "scale", "device", "threads", "memory", "resume", "overwrite")
+        places = ("output", "init", "bands", "scale", "device", "threads", "memory", "resume", "overwrite")
         chosen = {name: given.pop(name) for name in places}
-        settings = settings_of(method, **given)
-        result = train(scenes, output, settings, training=training, reporter=reporter, **chosen)
-        if as_json:
-            click.echo(json.dumps(result.as_dict()))
-            return
-        shares = result.shares
-        click.echo(
-            f"{result.model}: {method} on {result.patches} patches, score {result.score:.4f}, "
-            f"{shares['clusters_used']} clusters used, the largest {shares['largest_share']:.0%}"
-        )
-        click.echo(f"next: rsseg segment SCENE --model {result.model} -o labels.tif")
+        learn = _train if given["labels"] is None else _finetune
+        result, lines = learn(method, scenes, given, {**chosen, "training": training, "reporter": reporter})
+        click.echo(json.dumps(result.as_dict()) if as_json else lines)
 
     return run
 
 
+_ON_LABELS = ("labels", "field", "label_share", "freeze")
+
+
+def _train(method: str, scenes: tuple[Path, ...], given: dict[str, Any], chosen: dict[str, Any]) -> tuple[Any, str]:
+    """Train without labels; the result, and what to print of it."""
+    from rsseg.learn.methods import settings_of
+    from rsseg.pipeline.stages.train import train
+
+    for name in _ON_LABELS:
+        if name in _explicit(given):
+            raise UsageError(f"--{name.replace('_', '-')} is of training on labels; name them with --labels")
+    settings = settings_of(method, **{name: value for name, value in given.items() if name not in _ON_LABELS})
+    result = train(scenes, chosen.pop("output"), settings, **chosen)
+    shares = result.shares
+    told = (
+        f"{result.model}: {method} on {result.patches} patches, score {result.score:.4f}, "
+        f"{shares['clusters_used']} clusters used, the largest {shares['largest_share']:.0%}"
+    )
+    return result, told + _next(result.model)
+
+
+def _finetune(method: str, scenes: tuple[Path, ...], given: dict[str, Any], chosen: dict[str, Any]) -> tuple[Any, str]:
+    """Train a head on labels; the result, and what to print of it."""
+    from rsseg.pipeline.stages.finetune import finetune
+
+    if chosen["init"] is None:
+        raise UsageError("--labels puts a new head on a model; name the model with --init")
+    if len(scenes) > 1:
+        raise UsageError("--labels are of one scene; name that one")
+    settings = {name: given[name] for name in _explicit(given) if name not in ("labels", "field", "label_share")}
+    words = {"method": method, "field": given["field"], "share": given["label_share"], "options": settings}
+    output, init = chosen.pop("output"), chosen.pop("init")
+    result = finetune(scenes[0], output, init, given["labels"], **words, **chosen)
+    told = f"{result.model}: a head on {init}, trained on {sum(result.training.values())} labelled {result.unit}"
+    if result.accuracy is None:
+        return result, f"{told}; none are held out (--label-share 0.8 would tell the accuracy){_next(result.model)}"
+    scores = f"accuracy {result.accuracy['overall_accuracy']:.4f}, mean IoU {result.accuracy['mean_iou']:.4f}"
+    return result, f"{told}; {scores} on {result.held_out} held out{_next(result.model)}"
+
+
+def _explicit(given: dict[str, Any]) -> list[str]:
+    """The options that stand on the command line; the others have their defaults."""
+    context = click.get_current_context()
+    source = click.core.ParameterSource.COMMANDLINE
+    return [name for name in given if context.get_parameter_source(name) == source]
+
+
+def _next(model: str) -> str:
+    return f"\nnext: rsseg segment SCENE --model {model} -o labels.tif"
+
+
 command = MethodGroup(
     "train",
-    help="Train METHOD on scenes without labels.\n\nrsseg train METHOD --help lists a method's settings.",
+    help="Train METHOD on scenes without labels, or with --labels a new head on a model.\n\n"
+    "rsseg train METHOD --help lists a method's settings.",
 )

@@ -59,6 +59,10 @@ class ImageSamples:
             self._regions.add(keys[place], self.gather(one)[0], self.valid(one)[0], None, whole)
         return self._regions.stacked(keys, self.images.device)
 
+    def of_first(self, scenes: int) -> Tensor:
+        """All images: a data set counts as one scene."""
+        return torch.arange(len(self))
+
     def redraw(self, epoch: int) -> None:
         """Images always lie in memory whole."""
 

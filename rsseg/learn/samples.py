@@ -14,7 +14,7 @@ from torch import Tensor
 from rsseg.errors import ModelError, TrainingError
 from rsseg.learn.arena import Arena, Piece, stored_bytes
 from rsseg.learn.inputs import VALID_SHARE, SceneInput, patch_rows
-from rsseg.learn.normalise import Kind, Moments, robust_range, standardise
+from rsseg.learn.normalise import Kind, Moments, Normalisation, robust_range, standardise
 from rsseg.learn.regions import RegionCache, RegionMaker
 from rsseg.scene.grid import PatchGrid, Window
 
@@ -58,6 +58,9 @@ class Samples(Protocol):
 
     def regions(self, indices: Tensor) -> Tensor:
         """Superpixels of samples, numbered from 0 in each: (n, patch, patch) int64."""
+
+    def of_first(self, scenes: int) -> Tensor:
+        """The numbers of the samples that come from the first so many scenes: (n,) int64."""
 
     def redraw(self, epoch: int) -> None:
         """Prepare an epoch: scenes larger than the memory limit are drawn anew from it."""
@@ -130,17 +133,18 @@ class SceneSamples:
         kind: Kind = "standardise",
         masks: bool = False,
         regions: RegionMaker | None = None,
+        normalisation: Normalisation | None = None,
     ) -> None:
         """``memory``: bytes that the pixels may take; ``masks``: keep which pixels are valid, else all count as such;
-        ``regions``: what makes superpixels of a sample.
+        ``regions``: what makes superpixels of a sample; ``normalisation``: that of a model, else one is fitted.
         """
         self.patches, self.device, self.memory, self.seed = list(patches), device, memory, seed
         self.masks, self._regions = masks, RegionCache(regions)
         self.patch = patches[0].grid.patch
-        self.normalisation = standardise(moments)
+        self.normalisation = normalisation or standardise(moments)
         self._drawn: int | None = None
         self.redraw(0)
-        if kind == "range":
+        if kind == "range" and normalisation is None:
             self.normalisation = robust_range(moments, self._physical_sample())
             self._drawn = None
             self.redraw(0)
@@ -202,6 +206,19 @@ class SceneSamples:
             one, (scene, window) = indices[place : place + 1], windows[place]
             self._regions.add(keys[place], self.gather(one)[0], self.valid(one)[0], self.patches[scene].scene, window)
         return self._regions.stacked(keys, self.device)
+
+    def of_first(self, scenes: int) -> Tensor:
+        """The numbers of the patches in memory that come from the first so many scenes: (n,) int64.
+
+        Raises: TrainingError if none of them is in memory.
+        """
+        wanted = [patches.scene for patches in self.patches[:scenes]]
+        chosen = torch.tensor([any(p.scene is scene for scene in wanted) for p in self.arena.pieces])
+        piece = torch.bucketize(torch.arange(len(self)), self._ends.cpu(), right=True)
+        found = torch.nonzero(chosen[piece]).flatten()
+        if not len(found):
+            raise TrainingError("none of the first scenes is in memory in this epoch; give more --memory")
+        return found
 
     def _window(self, piece: int, row: int, col: int) -> tuple[int, Window]:
         """The scene's number, and where in it a patch of a piece lies."""

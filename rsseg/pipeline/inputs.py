@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rsseg.errors import ModelError
 from rsseg.learn.inputs import SceneInput
+from rsseg.learn.model import Model
 from rsseg.scene.sensors import open_scene
 from rsseg.scene.source import Scene
 
@@ -30,6 +31,12 @@ def open_scenes(
                 f"{first.name} is {first.units}, {scene.name} is {scene.units}; convert with rsseg toa or state --scale"
             )
     return scenes
+
+
+def bands_of(model: Model, scene: Path, scale: Sequence[float] | None) -> Sequence[str] | None:
+    """The model's bands where the scene has them, in the model's order; else the scene's own, to be refused by name."""
+    available = open_scene(scene, scale=scale)
+    return model.inference.bands if set(model.inference.bands) <= set(available.band_names) else None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from rsseg.label.reference import open_reference
 from rsseg.learn.training import TrainingSettings
 from rsseg.pipeline.cache import Node
 from rsseg.pipeline.plan import Plan, RunScene, TrainedModel, takes_stride
+from rsseg.pipeline.regions import region_files
 from rsseg.pipeline.stages import consensus as consensus_stage
 from rsseg.pipeline.stages import evaluate as evaluate_stage
 from rsseg.pipeline.stages import relabel as relabel_stage
@@ -101,7 +102,8 @@ def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
         "bands": plan.bands,
         "scale": config.scale,
     }
-    yield _node(f"train {model.name}", described, inputs, [target], run, chosen.settings.check)
+    files = [*inputs, *region_files(chosen.settings)]
+    yield _node(f"train {model.name}", described, files, [target], run, chosen.settings.check)
 
 
 def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator[Node]:

@@ -26,7 +26,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class RunScene:
-    """A scene of a run: its name in the run's folder, where it lies, and its reference with its field, if it has one."""
+    """A scene of a run: its name in the folder, where it lies, and its reference with its field, if it has one."""
 
     name: str
     source: Scene

@@ -315,3 +315,15 @@ def test_a_collapse_is_reported_by_the_shares(samples: SceneSamples, certain: bo
             linear.bias[0] = 1e4 * certain
     shares = made.score(made.fixed(samples, torch.arange(60)))[1]
     assert made.collapsed(shares) == certain
+
+
+def test_the_main_head_may_have_scenes_of_its_own() -> None:
+    scenes = [scene_of(blocks_scene(40, 40, block=8, seed=seed)[0], name=str(seed)) for seed in range(3)]
+    samples = samples_of(scenes)
+    phase = Iic(IicSettings(patch=8, classes=4, width=4, batch=5, heads=1, main_scenes=2), 3, 8).phases[0]
+    phase.start_of_epoch(samples, 0)
+    seen: dict[str, set[int]] = {"main": set(), "over": set()}
+    for indices in phase.batches(len(samples), torch.Generator().manual_seed(0)):
+        seen["over" if phase.head is phase.over else "main"] |= set(indices.tolist())  # type: ignore[attr-defined]
+    assert seen["over"] == set(range(75)) and seen["main"] == set(range(50))
+    assert samples.of_first(1).tolist() == list(range(25))

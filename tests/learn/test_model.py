@@ -241,3 +241,10 @@ def test_other_units_are_refused_with_both_sides_named(model: Model) -> None:
         ModelError, match=r"trained on uncalibrated values, but s is reflectance; .*uncalibrated numbers"
     ):
         model.check_scene("s", ("green", "red", "nir"), "reflectance")
+
+
+def test_provenance_names_files_without_their_folders() -> None:
+    from rsseg.learn.methods import settings_of
+
+    assert settings_of("recal", weights="/home/somebody/vgg.pth").described()["weights"] == "vgg.pth"
+    assert settings_of("recal").described()["weights"] == "random"

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -27,11 +28,19 @@ class MethodSettings(BaseModel):
     masks: ClassVar[bool] = False
     """Whether training asks which pixels are valid, of tiles or of windows beyond a patch."""
 
+    files: ClassVar[tuple[str, ...]] = ()
+    """The settings that may name a file."""
+
     classes: int = Field(10, ge=2, le=255)
     patch: int = Field(8, ge=1)
     stride: int = Field(8, ge=1)
     epochs: int = 20
     normalise: Kind = "standardise"
+
+    def described(self) -> dict[str, Any]:
+        """All settings for a model's provenance, files without their folders: equal trainings give equal models."""
+        plain = self.model_dump(mode="json")
+        return {key: Path(value).name if key in self.files and value else value for key, value in plain.items()}
 
     def superpixel_options(self) -> dict[str, Any] | None:
         """How the samples are to be cut into superpixels, or None where the method needs none."""

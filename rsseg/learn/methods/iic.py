@@ -42,6 +42,9 @@ class IicSettings(MethodSettings):
     over_classes: int | None = Field(None, ge=2, description="Clusters of the auxiliary head; by default 5 x classes.")
     main_passes: int = Field(1, ge=1, description="Passes of the main head over the patches in an epoch.")
     over_passes: int = Field(1, ge=0, description="Passes of the auxiliary head in an epoch; 0: there is none.")
+    main_scenes: int | None = Field(
+        None, ge=1, description="The main head trains on the first so many scenes, the auxiliary head on all."
+    )
     first: Literal["main", "over"] = Field(
         "over",
         description="Which head passes first in an epoch; ours: the main one last, on the features as they stay.",
@@ -108,8 +111,14 @@ class IicPhase(Phase):
     def __init__(self, network: PatchNetwork, over: SubHeads, settings: IicSettings) -> None:
         self.network, self.over, self.settings, self.epochs = network, over, settings, settings.epochs
         self.pairs, self.head = settings.pairing(), over
+        self.main_samples: Tensor | None = None
         parameters = [*network.parameters(), *over.parameters()]
         self.optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate)
+
+    def start_of_epoch(self, samples: Samples, epoch: int) -> None:
+        """Find the samples of the main head where it has scenes of its own."""
+        if self.settings.main_scenes:
+            self.main_samples = samples.of_first(self.settings.main_scenes)
 
     def batches(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Shuffled batches of each pass, the head set before each; all samples in one where there are fewer.
@@ -122,7 +131,9 @@ class IicPhase(Phase):
         for head, passes in turns if self.settings.first == "over" else reversed(turns):
             self.head = head
             for _ in range(passes):
-                yield from shuffled(count, min(count, self.settings.batch), generator)
+                yield from of_some(
+                    self.main_samples if head is not self.over else None, count, self.settings.batch, generator
+                )
 
     def step(self, samples: Samples, indices: Tensor) -> Tensor:
         """One batch's gradients."""
@@ -133,6 +144,15 @@ class IicPhase(Phase):
         loss = iic_loss(before, p[:, len(first) :], self.settings.entropy_weight).mean()
         loss.backward()
         return loss.detach()
+
+
+def of_some(chosen: Tensor | None, count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Shuffled batches of the ``chosen`` samples, or of all ``count``; all in one where they are too few."""
+    if chosen is None:
+        yield from shuffled(count, min(count, size), generator)
+        return
+    for indices in shuffled(len(chosen), min(len(chosen), size), generator):
+        yield chosen[indices]
 
 
 def probabilities(head: SubHeads, features: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from torch.nn import functional
 from rsseg.errors import UsageError
 from rsseg.learn.augment import ColourJitter, Geometry, Photometry, gain_offset
 from rsseg.learn.losses.iic_dense import iic_dense_loss
-from rsseg.learn.methods.base import Method, MethodSettings, Phase, cluster_shares, settle, shuffled
+from rsseg.learn.methods.base import Method, MethodSettings, Phase, cluster_shares, settle
+from rsseg.learn.methods.iic import of_some
 from rsseg.learn.networks.dense import DenseNetwork, DenseNetworkSpec, upsampled
 from rsseg.learn.networks.net10a import Net10aHead
 from rsseg.learn.samples import Samples
@@ -48,6 +49,9 @@ class IicDenseSettings(MethodSettings):
     batch: int = Field(8, ge=1, description="Tiles in a batch, each with its copy; the authors' 60 to 120.")
     over_classes: int | None = Field(None, ge=2, description="Clusters of the auxiliary head; by default 3 x classes.")
     heads: int = Field(1, ge=1, description="The paper's h: sub-heads, of which the one of lowest loss answers.")
+    main_scenes: int | None = Field(
+        None, ge=1, description="The main head trains on the first so many scenes, the auxiliary head on all."
+    )
     displacement: int = Field(10, ge=0, description="The paper's d: largest displacement in pixels, rows and columns.")
     collapsed: bool = Field(False, description="Information of the mean joint matrix, not the mean of informations.")
     entropy_weight: float = Field(1.0, gt=0, description="The paper's lambda, of the main head: 1.5 for Potsdam-3.")
@@ -104,7 +108,13 @@ class IicDensePhase(Phase):
     def __init__(self, network: DenseNetwork, over: nn.ModuleList, settings: IicDenseSettings) -> None:
         self.network, self.over, self.settings, self.epochs = network, over, settings, settings.epochs
         self.pairs, self.heads, self.weight = settings.pairing(), over, settings.over_entropy_weight
+        self.main_samples: Tensor | None = None
         self.optimiser = torch.optim.Adam([*network.parameters(), *over.parameters()], lr=settings.learning_rate)
+
+    def start_of_epoch(self, samples: Samples, epoch: int) -> None:
+        """Find the tiles of the main head where it has scenes of its own."""
+        if self.settings.main_scenes:
+            self.main_samples = samples.of_first(self.settings.main_scenes)
 
     def batches(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Shuffled batches of each pass, the heads set before each; all tiles in one where there are fewer."""
@@ -114,7 +124,8 @@ class IicDensePhase(Phase):
             (self.network.heads, settings.entropy_weight),
         ):
             self.heads, self.weight = heads, weight
-            yield from shuffled(count, min(count, settings.batch), generator)
+            chosen = None if heads is self.over else self.main_samples
+            yield from of_some(chosen, count, settings.batch, generator)
 
     def step(self, samples: Samples, indices: Tensor) -> Tensor:
         """One batch's gradients."""

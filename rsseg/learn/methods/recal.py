@@ -6,7 +6,7 @@ lambda, the batch, the accumulation, the number of epochs and when to stop.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -27,6 +27,8 @@ PAPER_RATE, RANDOM_RATE = 1e-4, 3e-2
 
 class RecalSettings(MethodSettings):
     """Settings of RECAL; what the paper gives is the default, what it leaves open is marked as ours."""
+
+    files: ClassVar[tuple[str, ...]] = ("weights",)
 
     epochs: int = Field(20, ge=1, description="Ours: the paper gives none.")
     learning_rate: float | None = Field(

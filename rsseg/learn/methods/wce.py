@@ -10,13 +10,14 @@ classifiers are added, and which of them answers: the one with the lower loss on
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rsseg.errors import UsageError
+from rsseg.errors import InputError, UsageError
 from rsseg.learn.augment import gain_offset
 from rsseg.learn.losses.superpixels import (
     Weights,
@@ -65,6 +66,7 @@ class WceSettings(MethodSettings):
 
     dense: ClassVar[bool] = True
     masks: ClassVar[bool] = True
+    files: ClassVar[tuple[str, ...]] = ("region_raster",)
 
     classes: int = Field(100, ge=2, le=255)
     patch: int = Field(200, ge=8, description="Side of a tile in pixels.")
@@ -74,7 +76,12 @@ class WceSettings(MethodSettings):
     extractor: Extractor = "dic"
     width: int | None = Field(None, ge=1, description="Channels of the extractor; by default its paper's.")
     classifiers: Literal[1, 2] = 2
-    superpixels: Literal["slic", "felzenszwalb"] = Field("slic", description="Ours: the paper names no algorithm.")
+    superpixels: Literal["slic", "felzenszwalb", "raster"] = Field(
+        "slic", description="Ours: the paper names no algorithm. raster: regions from --region-raster."
+    )
+    region_raster: str | None = Field(
+        None, description="With --superpixels raster: a label raster on the scene's grid, whose pieces are the regions."
+    )
     superpixel_size: int = Field(12, ge=1, description="Ours: side in pixels that a superpixel has on average.")
     compactness: float = Field(0.3, gt=0, description="Ours: of slic; smaller values follow edges more closely.")
     weights: Weights = Field("inverse", description="Ours: weight of a class from its pixels in the batch.")
@@ -91,12 +98,21 @@ class WceSettings(MethodSettings):
     min_labels: int | None = Field(None, ge=1, description="per_image stops at as many labels or fewer.")
 
     def superpixel_options(self) -> dict[str, Any]:
-        """Keyword arguments for ``rsseg.scene.superpixels.superpixels``."""
+        """Keyword arguments for ``rsseg.scene.superpixels.superpixels``, or kind "raster" and its path."""
+        if self.superpixels == "raster":
+            return {"kind": "raster", "raster": self.region_raster}
         return {"kind": self.superpixels, "size": self.superpixel_size, "compactness": self.compactness}
 
     def check(self) -> None:
-        """Raise UsageError for superpixels that are larger than a tile."""
-        if self.superpixel_size > self.patch:
+        """Raise UsageError for superpixels that are larger than a tile, and for a region raster too many or missing."""
+        if (self.superpixels == "raster") != (self.region_raster is not None):
+            raise UsageError(
+                "regions from a raster take both --superpixels raster and --region-raster FILE; "
+                f"superpixels is {self.superpixels} and region_raster is {self.region_raster or 'not given'}"
+            )
+        if self.region_raster is not None and not Path(self.region_raster).is_file():
+            raise InputError(f"the region raster {self.region_raster} does not exist")
+        if self.superpixels != "raster" and self.superpixel_size > self.patch:
             raise UsageError(
                 f"superpixels of {self.superpixel_size} px are larger than tiles of {self.patch} px; "
                 "choose a smaller --superpixel-size"

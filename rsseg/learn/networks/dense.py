@@ -16,7 +16,10 @@ from rsseg.learn.networks.sobel import Sobel
 
 
 class DenseNetworkSpec(BaseModel):
-    """What a dense network is built from, beside bands and classes. ``width``: channels, None for the paper's."""
+    """What a dense network is built from, beside bands and classes.
+
+    ``width``: channels, None for the paper's; ``head``: the trunk's own, or one 1 x 1 convolution.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,6 +27,7 @@ class DenseNetworkSpec(BaseModel):
     heads: int = Field(1, ge=1)
     front: Literal["none", "sobel"] = "none"
     width: int | None = Field(None, ge=1)
+    head: Literal["own", "linear"] = "own"
 
     @field_validator("trunk")
     @classmethod
@@ -53,7 +57,8 @@ class DenseNetwork(nn.Module):
         self.spec, self.classes = spec, classes
         self.front: nn.Module = Sobel(bands) if spec.front == "sobel" else nn.Identity()
         channels = self.front.channels if isinstance(self.front, Sobel) else bands
-        make_trunk, make_head = TRUNKS[spec.trunk]
+        make_trunk, own_head = TRUNKS[spec.trunk]
+        make_head = own_head if spec.head == "own" else pointwise
         self.trunk = make_trunk(channels, spec.width)
         self.heads = nn.ModuleList(make_head(self.trunk.width, classes) for _ in range(spec.heads))
         self.register_buffer("chosen", torch.zeros((), dtype=torch.int64))
@@ -76,6 +81,11 @@ class DenseNetwork(nn.Module):
     def predict(self, x: Tensor) -> Tensor:
         """Probabilities (n, classes, h, w) float32 of tiles (n, bands, h, w)."""
         return upsampled(functional.softmax(self(x).float(), dim=1), (x.shape[2], x.shape[3]))
+
+
+def pointwise(width: int, classes: int) -> nn.Module:
+    """A linear head: one 1 x 1 convolution."""
+    return nn.Conv2d(width, classes, 1)
 
 
 def upsampled(probabilities: Tensor, size: tuple[int, int]) -> Tensor:

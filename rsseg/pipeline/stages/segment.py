@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from rsseg.label.tiles import TileLabeller
 from rsseg.learn.devices import choose_device
 from rsseg.learn.model import Model, load_model
 from rsseg.learn.networks.build import is_dense
-from rsseg.pipeline.inputs import reading
+from rsseg.pipeline.inputs import bands_of, reading
 from rsseg.prefetch import prefetch
 from rsseg.progress import SILENT, Reporter
-from rsseg.publish.labels import ConfidenceWriter, LabelMapWriter, default_classes
+from rsseg.publish.labels import ConfidenceWriter, LabelClass, LabelMapWriter, default_classes
 from rsseg.scene.grid import Grid
 from rsseg.scene.sensors import open_scene
 from rsseg.scene.source import Scene
@@ -66,7 +66,7 @@ def segment(
     """
     check_outputs([output] + ([confidence] if confidence else []), (scene, model), overwrite)
     used, loaded = choose_device(device, threads), load_model(model)
-    opened = open_scene(scene, bands=bands or _bands_of(loaded, scene, scale), scale=scale)
+    opened = open_scene(scene, bands=bands or bands_of(loaded, scene, scale), scale=scale)
     loaded.check_scene(opened.name, opened.band_names, opened.units)
     window = opened.grid.window_of(bounds) if bounds else None
     with reading([opened]) as (source,):
@@ -97,12 +97,6 @@ def segment(
     return SegmentResult(str(output), str(confidence) if confidence else None, loaded.identity, found, int(counts[0]))
 
 
-def _bands_of(model: Model, scene: Path, scale: Sequence[float] | None) -> Sequence[str] | None:
-    """The model's bands where the scene has them, in the model's order; else the scene's own, to be refused by name."""
-    available = open_scene(scene, scale=scale)
-    return model.inference.bands if set(model.inference.bands) <= set(available.band_names) else None
-
-
 def _write(
     labeller: AnyLabeller,
     scene: Scene,
@@ -113,7 +107,7 @@ def _write(
     reporter: Reporter,
 ) -> Any:
     grid, tags = _output_grid(labeller, scene.grid), _tags(labeller, scene, model)
-    classes = default_classes(model.inference.classes)
+    classes = _classes(model)
     with ExitStack() as stack:
         task = stack.enter_context(reporter.task("labelling, rows of patches", labeller.rows))
         labels = stack.enter_context(LabelMapWriter(output, grid, classes, tags=tags, overwrite=overwrite))
@@ -125,6 +119,15 @@ def _write(
             if votes:
                 votes.write(block.confidence, block.window)
     return labels.counts
+
+
+def _classes(model: Model) -> tuple[LabelClass, ...]:
+    """What the map's values are called: the names of the labels that the model learned from, where there were any."""
+    numbered = default_classes(model.inference.classes)
+    names = model.provenance.get("classes", [])
+    if len(names) != len(numbered):
+        return numbered
+    return tuple(replace(made, name=str(name)) for made, name in zip(numbered, names, strict=True))
 
 
 def _output_grid(labeller: AnyLabeller, grid: Grid) -> Grid:

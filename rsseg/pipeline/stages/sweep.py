@@ -46,7 +46,7 @@ def _scores(path: Path) -> dict[str, Any]:
     found = {key: content[key] for key in ("nmi", "ari")}
     for assignment, scores in content["assignments"].items():
         title = assignment.replace("-", "_")
-        every = {**scores, **(scores.get("segmentation") or {})}
+        every = {**(scores.get("segmentation") or {}), **scores}  # accuracy and IoU are those of the whole map
         found |= {
             f"{title}_{key}": value for key, value in every.items() if value is None or isinstance(value, int | float)
         }

@@ -1,6 +1,6 @@
 """``rsseg train``: from scenes to a model file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,19 @@ import rsseg
 from rsseg.errors import UsageError
 from rsseg.files import check_output
 from rsseg.learn.devices import choose_device
+from rsseg.learn.initial import starting
 from rsseg.learn.inputs import TILE_VALID_SHARE, VALID_SHARE, SceneInput
 from rsseg.learn.methods import METHODS, MethodSettings, build
-from rsseg.learn.model import Inference, Model
+from rsseg.learn.methods.base import Method
+from rsseg.learn.model import Inference, Model, load_model
 from rsseg.learn.regions import RegionMaker
 from rsseg.learn.samples import SceneSamples, find_patches
 from rsseg.learn.training import Trained, Trainer, TrainingSettings
-from rsseg.pipeline.inputs import open_scenes, reading
+from rsseg.pipeline.inputs import bands_of, open_scenes, reading
+from rsseg.pipeline.regions import region_maker
 from rsseg.progress import SILENT, Reporter
 from rsseg.scene.grid import PatchGrid
 from rsseg.scene.source import Scene
-from rsseg.scene.superpixels import superpixels
 
 
 @dataclass(frozen=True)
@@ -64,41 +66,49 @@ def train(
     memory: int = 4 << 30,
     resume: bool = False,
     strict: bool = True,
+    init: Path | None = None,
     overwrite: bool = False,
     reporter: Reporter = SILENT,
 ) -> TrainResult:
     """Train ``method`` on scenes and write the model file, with its history beside it.
 
-    ``memory``: bytes, of which the scenes take at most half. An unfinished training leaves a checkpoint beside the
+    ``init``: a model of the same network, whose tensors and normalisation training starts from. ``memory``:
+    bytes, of which the scenes take at most half. An unfinished training leaves a checkpoint beside the
     output, from which ``resume`` goes on; one of other settings is an error, or is ignored when not ``strict``.
 
     Raises: any RssegError.
     """
-    _check_model_output(output, overwrite)
+    check_model_output(output, overwrite)
+    method.check()
     training = training or TrainingSettings()
     used = choose_device(device, threads)
+    initial = load_model(init) if init else None
+    if initial:
+        bands = bands or bands_of(initial, scenes[0], scale)
+        method = method.model_copy(update={"normalise": initial.inference.normalisation.kind})
     opened = open_scenes(scenes, bands, scale)
     _say_units(opened, reporter)
-    with reading(opened) as inputs:
-        samples = _samples(inputs, method, training, used, memory, reporter)
+    make = _maker(initial, method, opened)
+    with region_maker(method, opened) as regions, reading(opened) as inputs:
+        samples = _samples(inputs, method, training, used, memory, regions, initial, reporter)
         if not samples.whole:
             reporter.say(
                 f"{len(samples)} training patches lie in memory at a time (half of --memory, {memory >> 20} MiB); "
                 "each epoch draws others"
             )
         trainer = Trainer(
-            lambda: build(method_name(method), method, len(opened[0].bands)),
+            make,
             samples,
             training,
             used,
-            identity=_identity(method, opened, samples),
+            identity={**_identity(method, opened, samples), **_start(initial)},
             checkpoint=checkpoint_path(output),
             history=history_path(output),
             reporter=reporter,
         )
         trained = trainer.train(resume, strict)
     model = Model(_inference(method, opened[0], samples, trained), trained.network)
-    model.provenance = _provenance(method, training, opened, samples, trained)
+    model.provenance = {**_provenance(method, training, opened, samples, trained), **_start(initial)}
     identity = model.save(output, overwrite=True)
     checkpoint_path(output).unlink(missing_ok=True)
     return TrainResult(
@@ -111,6 +121,21 @@ def method_name(settings: MethodSettings) -> str:
     return next(name for name, (kind, _) in METHODS.items() if type(settings) is kind)
 
 
+def _maker(initial: Model | None, method: MethodSettings, scenes: Sequence[Scene]) -> Callable[[], Method]:
+    """What makes the method anew for each run, from the model to start from if there is one."""
+    name, bands = method_name(method), len(scenes[0].bands)
+    if initial is None:
+        return lambda: build(name, method, bands)
+    for scene in scenes:
+        initial.check_scene(scene.name, scene.band_names, scene.units)
+    return starting(initial, name, method)
+
+
+def _start(initial: Model | None) -> dict[str, str]:
+    """What tells a training that started from a model; nothing for others."""
+    return {"init": initial.identity} if initial else {}
+
+
 def _say_units(scenes: Sequence[Scene], reporter: Reporter) -> None:
     names = [scene.name for scene in scenes if scene.units == "uncalibrated"]
     if names:
@@ -120,7 +145,8 @@ def _say_units(scenes: Sequence[Scene], reporter: Reporter) -> None:
         )
 
 
-def _check_model_output(output: Path, overwrite: bool) -> None:
+def check_model_output(output: Path, overwrite: bool) -> None:
+    """Refuse a name that is no model's, or that is taken."""
     if output.suffix != ".safetensors":
         raise UsageError(f"a model is a .safetensors file; write it to {output.with_suffix('.safetensors')}")
     check_output(output, overwrite)
@@ -132,6 +158,8 @@ def _samples(
     training: TrainingSettings,
     device: torch.device,
     memory: int,
+    regions: RegionMaker | None,
+    initial: Model | None,
     reporter: Reporter,
 ) -> SceneSamples:
     shapes = [PatchGrid.of(scene.source.shape[1:], method.patch, method.stride) for scene in inputs]
@@ -146,16 +174,9 @@ def _samples(
         seed=training.seed,
         kind=method.normalise,
         masks=method.masks,
-        regions=_region_maker(method),
+        regions=regions,
+        normalisation=initial.inference.normalisation if initial else None,
     )
-
-
-def _region_maker(method: MethodSettings) -> RegionMaker | None:
-    """What cuts samples into superpixels, where the method asks for them."""
-    options = method.superpixel_options()
-    if options is None:
-        return None
-    return lambda pixels, valid, scene, window: superpixels(pixels, valid, **options)
 
 
 def _identity(method: MethodSettings, scenes: Sequence[Scene], samples: SceneSamples) -> dict[str, Any]:
@@ -193,7 +214,7 @@ def _provenance(
     """Where the model came from; no times and no paths, so that equal trainings give equal files."""
     return {
         "software": {"rsseg": rsseg.__version__, "torch": torch.__version__},
-        "settings": method.model_dump(mode="json"),
+        "settings": method.described(),
         "training": asdict(training),
         "scenes": [scene.name for scene in scenes],
         "patches": len(samples),
