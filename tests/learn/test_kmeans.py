@@ -88,9 +88,9 @@ def test_learned_features_are_clustered_as_by_scikit_learn() -> None:
 def test_centres_are_fitted_on_a_seeded_sample() -> None:
     samples = samples_of(scene_of(blocks_scene(32, 40, block=8)[0]), 4, 4)
     network = quiet_build("kmeans", classes=4, patch=4, features="mean").network
-    same = [fit_centres(network.features, samples, 4, seed=1, limit=30) for _ in range(2)]
+    same = [fit_centres(network, samples, 4, seed=1, limit=30) for _ in range(2)]
     assert torch.equal(*same)
-    assert not torch.equal(same[0], fit_centres(network.features, samples, 4, seed=2, limit=30))
+    assert not torch.equal(same[0], fit_centres(network, samples, 4, seed=2, limit=30))
     assert same[0].dtype == torch.float32 and same[0].shape == (4, 3)
 
 

@@ -15,7 +15,7 @@ from rsseg.learn.losses.imsat import head_losses
 from rsseg.learn.methods.base import Method, cluster_shares
 from rsseg.learn.methods.gan_phases import ClassifierPhase, GanPhase, dropped_features, full_precision
 from rsseg.learn.methods.gan_settings import GanImsatSettings
-from rsseg.learn.methods.kmeans import fit_centres
+from rsseg.learn.methods.kmeans import answer_by_kmeans
 from rsseg.learn.networks.dcgan import SPREAD, DcganGenerator, gaussian_start
 from rsseg.learn.networks.heads import CentreHead
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
@@ -100,12 +100,8 @@ class GanImsat(Method):
 
     def finish(self, samples: Samples, seed: int) -> None:
         """Replace the classifier by k-means centres of the features M where that was asked for (Table IV)."""
-        if self.settings.labels_from == "classifier":
-            return
-        head = CentreHead(self.network.features.width, self.settings.classes)
-        head.centres.copy_(fit_centres(self.network.features, samples, self.settings.classes, seed))
-        self.network.head = head.to(next(self.network.parameters()).device)
-        self.network.spec = self.network.spec.model_copy(update={"head": "centres"})
+        if self.settings.labels_from == "kmeans":
+            answer_by_kmeans(self.network, samples, self.settings.classes, seed)
 
 
 @contextmanager

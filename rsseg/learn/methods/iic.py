@@ -8,16 +8,17 @@ in evaluation mode.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from rsseg.errors import TrainingError, UsageError
-from rsseg.learn.augment import ColourJitter, Geometry, Pairs, Photometry, gain_offset
+from rsseg.learn.augment import Geometry, Pairs
 from rsseg.learn.losses.iic import iic_loss
-from rsseg.learn.methods.base import Method, MethodSettings, Phase, cluster_shares, shuffled
+from rsseg.learn.methods.base import Method, Phase, cluster_shares
+from rsseg.learn.methods.views import ViewSettings, of_some
 from rsseg.learn.networks.heads import SubHeads
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
 from rsseg.learn.samples import Samples
@@ -28,10 +29,8 @@ OVER = 5
 FEATURES = {"vgg": "clusternet", "resnet": "resnet34"}
 
 
-class IicSettings(MethodSettings):
+class IicSettings(ViewSettings):
     """Settings of IIC on patches; the paper's values where it gives them."""
-
-    masks: ClassVar[bool] = True
 
     patch: int = Field(16, ge=1)
     epochs: int = Field(20, ge=1, description="Ours: the paper gives none.")
@@ -42,9 +41,6 @@ class IicSettings(MethodSettings):
     over_classes: int | None = Field(None, ge=2, description="Clusters of the auxiliary head; by default 5 x classes.")
     main_passes: int = Field(1, ge=1, description="Passes of the main head over the patches in an epoch.")
     over_passes: int = Field(1, ge=0, description="Passes of the auxiliary head in an epoch; 0: there is none.")
-    main_scenes: int | None = Field(
-        None, ge=1, description="The main head trains on the first so many scenes, the auxiliary head on all."
-    )
     first: Literal["main", "over"] = Field(
         "over",
         description="Which head passes first in an epoch; ours: the main one last, on the features as they stay.",
@@ -62,12 +58,6 @@ class IicSettings(MethodSettings):
     shear: float = Field(10.0, ge=0, lt=90, description="Degrees to either side.")
     shift: float = Field(0.1, ge=0, description="In parts of the patch.")
     flips: bool = Field(True, description="Left-right and top-bottom; not for digits.")
-    photometric: Literal["gain-offset", "rgb-jitter", "none"] = Field(
-        "gain-offset", description="gain-offset: band by band; rgb-jitter: the authors', of the visible bands."
-    )
-    gain: float = Field(0.1, ge=0, lt=1, description="Part by which a band's gain may change.")
-    offset: float = Field(0.1, ge=0, description="In normalised units: standard deviations, or parts of the range.")
-    visible: int = Field(3, ge=1, description="rgb-jitter: how many of the first bands are visible.")
 
     def check(self) -> None:
         """Raise UsageError for an auxiliary head that cannot give the labels."""
@@ -86,16 +76,7 @@ class IicSettings(MethodSettings):
         if self.pairs == "neighbour":
             return Pairs(None, None, neighbours=True)
         geometry = Geometry(self.rotation, self.zoom, self.shear, self.shift, self.flips)
-        return Pairs(geometry, self._photometry(), neighbours=self.pairs == "both")
-
-    def _photometry(self) -> Photometry | None:
-        if self.photometric == "none":
-            return None
-        if self.photometric == "gain-offset":
-            return lambda x, generator: gain_offset(x, self.gain, self.offset, generator)
-        # black and white of standardised bands: two deviations to either side hold nearly all of an image
-        limits = (0.0, 1.0) if self.normalise == "range" else (-2.0, 2.0)
-        return ColourJitter(*limits, visible=self.visible)
+        return Pairs(geometry, self.photometry(), neighbours=self.pairs == "both")
 
 
 class IicPhase(Phase):
@@ -144,15 +125,6 @@ class IicPhase(Phase):
         loss = iic_loss(before, p[:, len(first) :], self.settings.entropy_weight).mean()
         loss.backward()
         return loss.detach()
-
-
-def of_some(chosen: Tensor | None, count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Shuffled batches of the ``chosen`` samples, or of all ``count``; all in one where they are too few."""
-    if chosen is None:
-        yield from shuffled(count, min(count, size), generator)
-        return
-    for indices in shuffled(len(chosen), min(len(chosen), size), generator):
-        yield chosen[indices]
 
 
 def probabilities(head: SubHeads, features: Tensor) -> Tensor:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rsseg.errors import UsageError
-from rsseg.learn.augment import ColourJitter, Geometry, Photometry, gain_offset
+from rsseg.learn.augment import Geometry
 from rsseg.learn.losses.iic_dense import iic_dense_loss
-from rsseg.learn.methods.base import Method, MethodSettings, Phase, cluster_shares, settle
-from rsseg.learn.methods.iic import of_some
+from rsseg.learn.methods.base import Method, Phase, cluster_shares, settle
+from rsseg.learn.methods.views import ViewSettings, of_some
 from rsseg.learn.networks.dense import DenseNetwork, DenseNetworkSpec, upsampled
 from rsseg.learn.networks.net10a import Net10aHead
 from rsseg.learn.samples import Samples
@@ -36,11 +36,10 @@ JITTER = 0.1
 """The authors' amount of brightness, contrast, saturation and hue for Potsdam."""
 
 
-class IicDenseSettings(MethodSettings):
+class IicDenseSettings(ViewSettings):
     """Settings of IIC for segmentation; the paper's values where it gives them."""
 
     dense: ClassVar[bool] = True
-    masks: ClassVar[bool] = True
 
     patch: int = Field(128, ge=2, description="Side of a tile, even; the paper's is 200.")
     stride: int = Field(64, ge=1, description="Between tiles, which are also moved at random by up to half of it.")
@@ -49,9 +48,6 @@ class IicDenseSettings(MethodSettings):
     batch: int = Field(8, ge=1, description="Tiles in a batch, each with its copy; the authors' 60 to 120.")
     over_classes: int | None = Field(None, ge=2, description="Clusters of the auxiliary head; by default 3 x classes.")
     heads: int = Field(1, ge=1, description="The paper's h: sub-heads, of which the one of lowest loss answers.")
-    main_scenes: int | None = Field(
-        None, ge=1, description="The main head trains on the first so many scenes, the auxiliary head on all."
-    )
     displacement: int = Field(10, ge=0, description="The paper's d: largest displacement in pixels, rows and columns.")
     collapsed: bool = Field(False, description="Information of the mean joint matrix, not the mean of informations.")
     entropy_weight: float = Field(1.0, gt=0, description="The paper's lambda, of the main head: 1.5 for Potsdam-3.")
@@ -63,12 +59,6 @@ class IicDenseSettings(MethodSettings):
     rotation: float = Field(30.0, ge=0, lt=90, description="With --affine: degrees to either side.")
     zoom: float = Field(0.2, ge=0, lt=1, description="With --affine: part by which it may be larger or smaller.")
     shear: float = Field(10.0, ge=0, lt=90, description="With --affine: degrees to either side.")
-    photometric: Literal["gain-offset", "rgb-jitter", "none"] = Field(
-        "gain-offset", description="gain-offset: band by band; rgb-jitter: the authors', of the visible bands."
-    )
-    gain: float = Field(0.1, ge=0, lt=1, description="Part by which a band's gain may change.")
-    offset: float = Field(0.1, ge=0, description="In normalised units: standard deviations, or parts of the range.")
-    visible: int = Field(3, ge=1, description="rgb-jitter: how many of the first bands are visible.")
 
     def check(self) -> None:
         """Raise UsageError for tiles that the network halves unevenly, or that displacements would leave."""
@@ -85,16 +75,7 @@ class IicDenseSettings(MethodSettings):
     def pairing(self) -> TilePairs:
         """How a tile's changed copy is made."""
         affine = Geometry(self.rotation, self.zoom, self.shear, shift=0, flips=False) if self.affine else None
-        return TilePairs(self.flips, affine, self._photometry())
-
-    def _photometry(self) -> Photometry | None:
-        if self.photometric == "none":
-            return None
-        if self.photometric == "gain-offset":
-            return lambda x, generator: gain_offset(x, self.gain, self.offset, generator)
-        # black and white of standardised bands: two deviations to either side hold nearly all of an image
-        limits = (0.0, 1.0) if self.normalise == "range" else (-2.0, 2.0)
-        return ColourJitter(*limits, self.visible, JITTER, JITTER, JITTER, JITTER)
+        return TilePairs(self.flips, affine, self.photometry(JITTER, JITTER, JITTER, JITTER))
 
 
 class IicDensePhase(Phase):

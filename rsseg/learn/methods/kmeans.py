@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from rsseg.errors import TrainingError
 from rsseg.learn.methods.base import Method, MethodSettings, cluster_shares
@@ -46,7 +46,7 @@ class Kmeans(Method):
     def finish(self, samples: Samples, seed: int) -> None:
         """Fit the centres."""
         centres = fit_centres(
-            self.network.features, samples, self.settings.classes, seed, self.settings.starts, self.settings.sample
+            self.network, samples, self.settings.classes, seed, self.settings.starts, self.settings.sample
         )
         if isinstance(self.network.head, CentreHead):
             self.network.head.centres.copy_(centres)
@@ -54,16 +54,24 @@ class Kmeans(Method):
 
 @torch.no_grad()
 def fit_centres(
-    features: nn.Module, samples: Samples, classes: int, seed: int, starts: int = 10, limit: int = 100_000
+    network: PatchNetwork, samples: Samples, classes: int, seed: int, starts: int = 10, limit: int = 100_000
 ) -> Tensor:
-    """Centres (classes, width) of k-means on the features of at most ``limit`` samples, drawn by the seed."""
+    """Centres (classes, width) of k-means on a network's features of at most ``limit`` samples, drawn by the seed."""
     from sklearn.cluster import KMeans
 
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))[:limit]
-    features.eval()
-    batches = [features(samples.gather(chunk)).float().cpu().numpy() for chunk in order.split(1024)]
+    network.eval()
+    batches = [network.embed(samples.gather(chunk)).float().cpu().numpy() for chunk in order.split(1024)]
     vectors = np.concatenate(batches)
     if len(vectors) < classes:
         raise TrainingError(f"{len(vectors)} patches cannot make {classes} clusters; choose fewer --classes")
     fitted = KMeans(classes, n_init=starts, random_state=seed).fit(vectors)
     return torch.from_numpy(fitted.cluster_centers_).float()
+
+
+def answer_by_kmeans(network: PatchNetwork, samples: Samples, classes: int, seed: int) -> None:
+    """Put k-means centres of a network's learned features in the place of its head."""
+    head = CentreHead(network.features.width, classes)
+    head.centres.copy_(fit_centres(network, samples, classes, seed))
+    network.head = head.to(next(network.parameters()).device)
+    network.spec = network.spec.model_copy(update={"head": "centres"})

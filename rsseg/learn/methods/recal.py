@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from rsseg.errors import TrainingError
 from rsseg.learn.losses.recal import Accumulator, recal_loss
 from rsseg.learn.methods.base import Method, MethodSettings, Phase, cluster_shares, shuffled
-from rsseg.learn.methods.kmeans import fit_centres
-from rsseg.learn.networks.heads import CentreHead
+from rsseg.learn.methods.kmeans import answer_by_kmeans
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
 from rsseg.learn.networks.vgg import Cut, VggFeatures, start, weights_file
 from rsseg.learn.samples import Samples
@@ -160,9 +159,5 @@ class Recal(Method):
 
     def finish(self, samples: Samples, seed: int) -> None:
         """Replace the classifier by k-means centres of the learned features where that was asked for (Table 7)."""
-        if self.settings.labels_from == "classifier":
-            return
-        head = CentreHead(self.network.features.width, self.settings.classes)
-        head.centres.copy_(fit_centres(self.network.features, samples, self.settings.classes, seed))
-        self.network.head = head.to(next(self.network.parameters()).device)
-        self.network.spec = self.network.spec.model_copy(update={"head": "centres"})
+        if self.settings.labels_from == "kmeans":
+            answer_by_kmeans(self.network, samples, self.settings.classes, seed)
