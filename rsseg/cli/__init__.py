@@ -73,10 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         signal.signal(signal.SIGTERM, _terminated)
     try:
         code = group.main(args=words, prog_name="rsseg", standalone_mode=False)
-    except click.exceptions.Abort:
-        code = _fail("stopped", 130)
-    except KeyboardInterrupt:
-        code = _fail("stopped; the same command goes on from what was finished", 130)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        code = _fail("stopped; the same command goes on from what was finished (train: with --resume)", 130)
     except click.ClickException as problem:
         problem.show()
         code = problem.exit_code

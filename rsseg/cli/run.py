@@ -92,7 +92,7 @@ def _summarise(result: Any) -> None:
         )
         click.echo(f"  {row['scene']} {row['model']}: {scores}")
     titles = {
-        "segment": "label maps (open in a GIS)",
+        "labels": "label maps (open in a GIS)",
         "consensus": "consensus",
         "picture": "pictures",
         "sweep": "table",

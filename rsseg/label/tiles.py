@@ -30,7 +30,11 @@ STEPS = 1 << 13
 """Steps of a probability between 0 and 1."""
 
 RAMP = 32
-"""Steps of a blending weight along an axis; a vote is at most 2^23, which leaves room for 256 tiles over a pixel."""
+"""Steps of a blending weight along an axis."""
+
+LARGEST = 362
+"""Sum of the weights over a pixel along an axis up to which votes fit in 31 bits: 2^13 x 362^2 < 2^30.1, with room for
+rounding and the last tile, which is pulled back."""
 
 
 def default_stride(patch: int) -> int:
@@ -73,6 +77,10 @@ class TileLabeller:
         """Raises: GridError if the scene is smaller than a tile, UsageError for a stride or resolution of no use."""
         shape, patch = scene.source.shape[1:], model.inference.patch
         self.grid = PatchGrid.of(shape, patch, stride or default_stride(patch))
+        if int(weights(patch, self.grid.stride).sum()) // self.grid.stride >= LARGEST:
+            raise UsageError(
+                f"a stride of {stride} lays too many tiles of {patch} pixels over each; choose a larger one"
+            )
         if self.grid.stride > patch:
             raise UsageError(f"a stride of {stride} leaves gaps between tiles of {patch} pixels; choose a smaller one")
         if resolution != "pixel":

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rsseg.errors import TrainingError
 from rsseg.learn.inputs import VALID_SHARE
 from rsseg.learn.samples import Samples
 
@@ -75,7 +74,8 @@ def warp(window: Tensor, matrix: Tensor, shift: Tensor, patch: int) -> Tensor:
     size = window.shape[-1]
     step = torch.arange(patch, device=window.device, dtype=window.dtype) - (patch - 1) / 2
     place = torch.stack(torch.meshgrid(step, step, indexing="ij"), dim=-1).reshape(-1, 2)
-    source = place @ matrix.transpose(1, 2) + shift[:, None] + (size - 1) / 2
+    with torch.autocast(window.device.type, enabled=False):  # half precision moves coordinates by a pixel
+        source = place @ matrix.transpose(1, 2) + shift[:, None] + (size - 1) / 2
     grid = ((2 * source + 1) / size - 1).flip(-1).view(len(window), patch, patch, 2)
     return functional.grid_sample(window, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
@@ -119,7 +119,8 @@ class ColourJitter:
         colour = _blend(colour, _grey(colour).mean(dim=(2, 3), keepdim=True), contrast)
         if bands == 3:
             colour = _blend(colour, _grey(colour), saturation)
-            colour = torch.einsum("nij,njhw->nihw", hue_rotation(2 * pi * self.hue * numbers[:, 3]), colour)
+            with torch.autocast(x.device.type, enabled=False):
+                colour = torch.einsum("nij,njhw->nihw", hue_rotation(2 * pi * self.hue * numbers[:, 3]), colour)
         return torch.cat([colour * (self.white - self.black) + self.black, x[:, bands:]], dim=1)
 
 
@@ -171,8 +172,6 @@ class Pairs:
     def _neighbours(samples: Samples, indices: Tensor, generator: torch.Generator | None) -> Tensor:
         """Offsets (n, 2) in pixels of neighbours; zero where the one that was drawn holds invalid pixels."""
         patch = samples.patch
-        if samples.window <= patch:
-            raise TrainingError("images without surroundings have no neighbours; choose --pairs transform")
         drawn = torch.randint(-patch, patch + 1, (len(indices), 2), generator=generator).to(indices.device)
         share = samples.valid(indices, patch, drawn).flatten(1).float().mean(dim=1)
         return drawn * (share >= VALID_SHARE)[:, None]

@@ -15,6 +15,7 @@ def choose_device(name: str = "auto", threads: int | None = None) -> torch.devic
         torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True  # convolutions give the same gradients each time
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

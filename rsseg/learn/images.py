@@ -68,4 +68,6 @@ class ImageSamples:
 
     def _check(self, size: int | None, offset: Offset) -> None:
         if size not in (None, self.patch) or isinstance(offset, Tensor) or offset != (0, 0):
-            raise TrainingError("images have no surroundings; larger or shifted windows exist for scenes only")
+            raise TrainingError(
+                "images have no surroundings: shifted windows are for scenes only; IIC needs --pairs transform"
+            )

@@ -43,7 +43,7 @@ def _check(model: Model, name: str, settings: MethodSettings, bands: int) -> Non
         sides = ", ".join(f"{key} {found.get(key)} but here {wanted.get(key)}" for key in other)
         raise ModelError(
             f"the model to start from was made by {own.method} with {sides}; give the method and the options that it "
-            "was made with"
+            "was made with (a model whose labels are k-means' or over-clusters can only be given --labels)"
         )
 
 

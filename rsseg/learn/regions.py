@@ -21,7 +21,7 @@ class RegionCache:
 
     def __init__(self, make: RegionMaker | None) -> None:
         self.make = make
-        self.kept: dict[tuple[int, int], NDArray[np.int32]] = {}
+        self.kept: dict[tuple[int, int], NDArray] = {}
 
     def missing(self, keys: list[tuple[int, int]]) -> list[int]:
         """The places in ``keys`` that are still to be computed, one a key."""
@@ -33,8 +33,13 @@ class RegionCache:
         """Compute the regions of one sample: ``pixels`` (bands, h, w), ``valid`` (h, w)."""
         if self.make is None:
             raise TrainingError("this training needs superpixels, and none were given; train through rsseg train")
-        self.kept[key] = self.make(pixels.cpu().numpy(), valid.cpu().numpy(), scene, window).astype(np.int32)
+        found = self.make(pixels.cpu().numpy(), valid.cpu().numpy(), scene, window)
+        self.kept[key] = found.astype(np.uint16 if found.max(initial=0) < 1 << 16 else np.int32)
+
+    def clear(self) -> None:
+        """Forget all regions, when other samples are drawn."""
+        self.kept.clear()
 
     def stacked(self, keys: list[tuple[int, int]], device: torch.device) -> Tensor:
         """Regions (n, h, w) int64."""
-        return torch.from_numpy(np.stack([self.kept[key] for key in keys])).to(device, torch.int64)
+        return torch.from_numpy(np.stack([self.kept[key] for key in keys]).astype(np.int64)).to(device)

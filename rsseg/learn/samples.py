@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import gcd
 from typing import Protocol
 
@@ -180,6 +180,7 @@ class SceneSamples:
         self._places = torch.tensor([_place(p.grid, window) for p, window, _ in chunks], device=self.device)
         self._ends = torch.tensor([len(numbers) for _, _, numbers in chunks], device=self.device).cumsum(0)
         self.largest = min(min(window.height, window.width) for _, window, _ in chunks)
+        self._regions.clear()
         self._drawn = draw
 
     def gather(self, indices: Tensor, size: int | None = None, offset: Offset = (0, 0)) -> Tensor:
@@ -210,15 +211,12 @@ class SceneSamples:
     def of_first(self, scenes: int) -> Tensor:
         """The numbers of the patches in memory that come from the first so many scenes: (n,) int64.
 
-        Raises: TrainingError if none of them is in memory.
+        None where an epoch's draw holds none of them.
         """
         wanted = [patches.scene for patches in self.patches[:scenes]]
         chosen = torch.tensor([any(p.scene is scene for scene in wanted) for p in self.arena.pieces])
         piece = torch.bucketize(torch.arange(len(self)), self._ends.cpu(), right=True)
-        found = torch.nonzero(chosen[piece]).flatten()
-        if not len(found):
-            raise TrainingError("none of the first scenes is in memory in this epoch; give more --memory")
-        return found
+        return torch.nonzero(chosen[piece]).flatten()
 
     def _window(self, piece: int, row: int, col: int) -> tuple[int, Window]:
         """The scene's number, and where in it a patch of a piece lies."""
@@ -265,7 +263,7 @@ class SceneSamples:
         generator = torch.Generator().manual_seed(self.seed)
         count = max(1, QUANTILE_PIXELS // self.patch**2)
         chosen = torch.randperm(len(self), generator=generator)[:count].to(self.device)
-        pixels = self.gather(chosen).permute(0, 2, 3, 1).reshape(-1, len(self.normalisation.mean)).cpu().numpy()
+        pixels = self.gather(chosen).permute(0, 2, 3, 1)[self.valid(chosen)].cpu().numpy()
         return pixels * np.array(self.normalisation.spread) + np.array(self.normalisation.centre)
 
 
@@ -279,8 +277,10 @@ def _row_chunks(patches: TrainingPatches, pixels: int) -> list[tuple[TrainingPat
     grid = patches.grid
     per_chunk = max(1, (pixels // grid.cols.size - grid.patch) // grid.stride + 1)
     chunks = []
-    for first in range(0, grid.rows.count, per_chunk):
-        last = min(first + per_chunk, grid.rows.count)
+    firsts = list(range(0, grid.rows.count, per_chunk))
+    if len(firsts) > 1 and grid.rows.count - firsts[-1] < max(2, per_chunk // 2):
+        del firsts[-1]  # a low last chunk would have no room for windows around patches
+    for first, last in pairwise([*firsts, grid.rows.count]):
         low, high = np.searchsorted(patches.numbers, [first * grid.cols.count, last * grid.cols.count])
         if low < high:
             top = grid.rows.start(first)

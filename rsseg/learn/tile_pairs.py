@@ -59,7 +59,7 @@ class TilePairs:
             matrix, shift = self.affine.draw(len(indices), patch, window.device, generator)
             second, seen = warp(window, matrix, shift, patch), covered(valid, matrix, shift, patch)
             inverse = torch.linalg.inv_ex(matrix).inverse  # without waiting for the device
-            home = inverse, -(inverse @ shift[..., None])[..., 0]
+            home = inverse, -(inverse * shift[:, None]).sum(dim=2)
             mask, back = mask & covered(seen, *home, patch), partial(_warped, *home, patch)
         if self.photometry is not None:
             second = self.photometry(second, generator)

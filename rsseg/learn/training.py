@@ -22,7 +22,7 @@ from rsseg.errors import CollapseWarning, ModelError, TrainingError, UsageError,
 from rsseg.files import write_text
 from rsseg.learn.checkpoint import Checkpoint, Progress, Tensors, part, restore_optimiser
 from rsseg.learn.methods.base import Method, Phase
-from rsseg.learn.networks.build import Network
+from rsseg.learn.networks.build import Network, is_dense
 from rsseg.learn.networks.vote import labels_of, vote_of
 from rsseg.learn.samples import Samples
 from rsseg.progress import SILENT, Reporter, Task
@@ -50,6 +50,12 @@ class TrainingSettings:
     precision: Precision = "fp32"
     seconds: float | None = None
     vote: int = 1
+
+    def __post_init__(self) -> None:
+        if self.vote > max(1, self.restarts):
+            raise UsageError(
+                f"{self.vote} runs are to vote, and {self.restarts} are made; give --restarts {self.vote} or more"
+            )
 
 
 @dataclass
@@ -126,7 +132,11 @@ class Trainer:
             return network
         members = [method.network, *others]
         fixed = self._fixed_sample(method.score_samples)
-        return vote_of(members, [labels_of(member, self.samples, fixed) for member in members]).to(self.device)
+        labels = [labels_of(member, self.samples, fixed) for member in members]
+        if is_dense(members[0]):
+            seen = torch.cat([self.samples.valid(tile) for tile in fixed.split(1)]).flatten().cpu().numpy()
+            labels = [found[seen] for found in labels]
+        return vote_of(members, labels).to(self.device)
 
     def _member(self, tensors: Tensors) -> Any:
         """The finished network of another run."""
@@ -196,8 +206,9 @@ class Trainer:
             score, shares = method.score(self.fixed)
         if not math.isfinite(score):
             raise TrainingError(self._broken(len(losses), phase, epoch))
-        loss = float(torch.stack(losses).double().mean()) if losses else float("nan")
-        task.advance(1, f"loss {loss:.4f}, {shares['clusters_used']} clusters")
+        loss = float(torch.stack(losses).double().mean()) if losses else None  # an epoch may have no step left to do
+        told = "" if loss is None else f"loss {loss:.4f}, "
+        task.advance(1, f"{told}{shares['clusters_used']} clusters")
         where = {"run": self.progress.run, "phase": phase.name, "epoch": epoch + 1, "steps": len(losses)}
         seconds = round(time.perf_counter() - began, 3)
         return {**where, "loss": loss, "score": score, **shares, "seconds": seconds}

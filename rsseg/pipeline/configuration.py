@@ -74,7 +74,7 @@ class EvaluateConfig(_Strict):
     """How maps are compared with a reference."""
 
     regions: Regions = Field("classes", description="What segmentation metrics compare.")
-    tile: int | None = Field(None, ge=1, description="Segmentation metrics per tile of as many pixels, averaged.")
+    tile: int | None = Field(None, ge=2, description="Segmentation metrics per tile of as many pixels, averaged.")
 
 
 class PipelineConfig(_Strict):
@@ -124,7 +124,9 @@ def load_pipeline(source: str, overrides: Mapping[str, Any] | None = None) -> Pi
         raise UsageError(describe(problem, source)) from None
     for name, model in config.models.items():
         try:
-            _ = model.settings
+            settings = model.settings
+            if model.merge_to is not None and model.merge_to >= settings.classes:
+                raise UsageError(f"merge_to = {model.merge_to} of {settings.classes} classes merges nothing")
         except UsageError as problem:
             raise UsageError(f"{source}: models.{name}: {problem}") from None
     return config

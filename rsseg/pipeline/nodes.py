@@ -9,7 +9,6 @@ from rsseg.label.reference import open_reference
 from rsseg.learn.training import TrainingSettings
 from rsseg.pipeline.cache import Node
 from rsseg.pipeline.plan import Plan, RunScene, TrainedModel, takes_stride
-from rsseg.pipeline.regions import region_files
 from rsseg.pipeline.stages import consensus as consensus_stage
 from rsseg.pipeline.stages import evaluate as evaluate_stage
 from rsseg.pipeline.stages import relabel as relabel_stage
@@ -102,7 +101,7 @@ def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
         "bands": plan.bands,
         "scale": config.scale,
     }
-    files = [*inputs, *region_files(chosen.settings)]
+    files = [*inputs, *chosen.settings.named_files()]
     yield _node(f"train {model.name}", described, files, [target], run, chosen.settings.check)
 
 
@@ -200,9 +199,14 @@ def _evaluation_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Itera
 
 def _sweep_nodes(plan: Plan) -> Iterator[Node]:
     """One table of all that a sweep varied."""
-    if not plan.config.varied:
+    varied = {
+        model.name: {**plan.config.varied[model.entry], "trained_on": " ".join(s.name for s in model.trained_on)}
+        for model in plan.models
+        if model.entry in plan.config.varied
+    }
+    if not varied:
         return
-    models = {model.name: plan.model(model) for model in plan.models if model.name in plan.config.varied}
+    models = {model.name: plan.model(model) for model in plan.models if model.name in varied}
     evaluations = [
         (scene.name, model.name, _evaluation(plan, scene, model) / evaluate_stage.TABLE)
         for scene in plan.scenes
@@ -210,9 +214,9 @@ def _sweep_nodes(plan: Plan) -> Iterator[Node]:
         if scene.reference and scene in model.applied_to and model.name in models
     ]
     target = plan.folder / "sweep.csv"
-    run = partial(sweep_stage.sweep_table, plan.config.varied, models, evaluations, target)
+    run = partial(sweep_stage.sweep_table, varied, models, evaluations, target)
     inputs = [*models.values(), *(path for _, _, path in evaluations)]
-    yield _node("sweep", dict(plan.config.varied), inputs, [target], run)
+    yield _node("sweep", dict(varied), inputs, [target], run)
 
 
 def _evaluation(plan: Plan, scene: RunScene, model: TrainedModel) -> Path:

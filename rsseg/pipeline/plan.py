@@ -36,9 +36,10 @@ class RunScene:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model that the run trains: its file name, its configuration, and the scenes it learns from and labels."""
+    """A model that the run trains: its file name, its entry in the pipeline, the scenes it learns from and labels."""
 
     name: str
+    entry: str
     config: ModelConfig
     trained_on: tuple[RunScene, ...]
     applied_to: tuple[RunScene, ...]
@@ -136,6 +137,10 @@ def _check_patches(model: TrainedModel, scene: RunScene, chosen: SegmentConfig) 
         PatchGrid.of(scene.source.grid.shape, settings.patch, stride)
     except GridError as problem:
         raise GridError(f"{scene.source.path}, model {model.name}: {problem}") from None
+    if model.config.merge_to is not None and chosen.resolution == "patch":
+        raise UsageError(
+            f"model {model.name}: merge_to needs a map of pixels; leave segment: {{resolution: patch}} out"
+        )
     if settings.dense and chosen.resolution == "patch":
         raise UsageError(f"model {model.name} labels pixels, not patches; leave segment: {{resolution: patch}} out")
     if chosen.resolution == "pixel" and stride > settings.patch and not settings.dense:
@@ -168,7 +173,9 @@ def _trained_models(name: str, config: ModelConfig, scenes: Sequence[RunScene]) 
     else:
         groups = {name: tuple(_scene_called(word, scenes) for word in config.train_on)}
     own = config.apply_to == "own"
-    return [TrainedModel(title, config, group, group if own else tuple(scenes)) for title, group in groups.items()]
+    return [
+        TrainedModel(title, name, config, group, group if own else tuple(scenes)) for title, group in groups.items()
+    ]
 
 
 def _scene_called(name: str, scenes: Sequence[RunScene]) -> RunScene:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import rasterio
@@ -15,12 +14,6 @@ from rsseg.scene.grid import Window
 from rsseg.scene.raster import gdal_errors, grid_of, open_raster, same_grid, to_rasterio
 from rsseg.scene.source import Scene
 from rsseg.scene.superpixels import contiguous, superpixels
-
-
-def region_files(method: MethodSettings) -> list[Path]:
-    """The files that a method's regions come from: what a training depends on beside its scenes."""
-    options = method.superpixel_options() or {}
-    return [Path(options["raster"])] if options.get("kind") == "raster" else []
 
 
 @contextmanager

@@ -104,6 +104,8 @@ def test_what_cannot_be_labelled_is_refused(model: Model) -> None:
         TileLabeller(model, with_holes(), resolution="patch")
     with pytest.raises(UsageError, match="gaps"):
         TileLabeller(model, with_holes(), stride=17)
+    with pytest.raises(UsageError, match="too many tiles"):
+        TileLabeller(tiny_dense_model(patch=48), with_holes(), stride=1)
     with pytest.raises(GridError):
         TileLabeller(tiny_dense_model(patch=64), with_holes())
 

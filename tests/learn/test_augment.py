@@ -256,3 +256,14 @@ def test_windows_larger_than_a_scene_are_made_as_large_as_it_has_them(patch: int
     samples = samples_of(scene_of(blocks_scene(12, 11, block=2, seed=seed)[0]), patch, patch)
     window = surroundings(samples, torch.arange(len(samples)), 10)
     assert window.shape[-1] == patch + 2 * ((11 - patch) // 2)
+
+
+def test_half_precision_training_moves_no_pixel() -> None:
+    window, matrix, shift = (
+        torch.randn(2, 3, 40, 40),
+        0.9 * torch.eye(2).repeat(2, 1, 1),
+        torch.tensor([[0.3, 1.7]] * 2),
+    )
+    exact = warp(window, matrix, shift, 24)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(warp(window, matrix, shift, 24), exact)

@@ -262,7 +262,7 @@ def test_draws_differ_between_epochs_and_are_repeatable() -> None:
 def test_over_the_epochs_every_patch_has_its_turn() -> None:
     samples, _ = large_samples(LARGE_ROWS * LARGE_COLS * 4 // 3)
     seen: set[tuple[int, int]] = set()
-    for epoch in range(25):
+    for epoch in range(80):
         samples.redraw(epoch)
         seen |= positions(samples)
     assert len(seen) == len(PatchGrid.of((LARGE_ROWS, LARGE_COLS), 8, 4))

@@ -97,3 +97,34 @@ def test_images_have_regions_and_no_invalid_pixels() -> None:
     assert samples.regions(torch.tensor([4, 0])).unique().tolist() == [7]
     with pytest.raises(TrainingError, match="no surroundings"):
         samples.gather(torch.tensor([0]), offset=torch.tensor([[1, 1]]))
+
+
+def test_a_low_last_chunk_joins_the_one_above() -> None:
+    values = np.random.default_rng(0).integers(1, 200, (1, 16 * 65, 32)).astype("uint8")
+    patches, moments = find_patches([scene_of(values)], 16, 16)
+    for epoch in range(12):
+        samples = SceneSamples(patches, moments, device=CPU, memory=values.size // 2, masks=True)
+        samples.redraw(epoch)
+        assert not samples.whole and samples.window >= 32, epoch
+
+
+def test_no_sample_is_of_the_first_scene_where_it_was_not_drawn() -> None:
+    rng = np.random.default_rng(0)
+    scenes = [scene_of(rng.integers(1, 200, (1, rows, 64)).astype("uint8"), name=str(rows)) for rows in (32, 1280)]
+    patches, moments = find_patches(scenes, 16, 16)
+    samples = SceneSamples(patches, moments, device=CPU, memory=20000)
+    counts = []
+    for epoch in range(8):
+        samples.redraw(epoch)
+        counts.append(len(samples.of_first(1)))
+    assert set(counts) == {0, 8}
+
+
+def test_range_takes_valid_pixels_only() -> None:
+    values = np.random.default_rng(0).uniform(0, 1000, (1, 64, 64)).astype("float32")
+    valid = np.ones((64, 64), bool)
+    valid[::2, ::4] = valid[1::2, 1::4] = valid[::2, 2::4] = False
+    patches, moments = find_patches([scene_of(values, valid)], 16, 16, valid_share=0.5)
+    found = SceneSamples(patches, moments, device=CPU, memory=1 << 20, masks=True, kind="range").normalisation
+    low, high = np.percentile(values[0][valid], [2, 98])
+    assert found.centre[0] == pytest.approx(low, abs=0.01) and found.spread[0] == pytest.approx(high - low, abs=0.01)

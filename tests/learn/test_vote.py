@@ -9,10 +9,10 @@ import torch
 from dense import tiny_dense_model, tiny_trunk
 from tiny import CPU, blocks_scene, samples_of, scene_of, thin_vgg, tiny_model
 
+from rsseg.errors import UsageError
 from rsseg.label.segment import Labeller
 from rsseg.learn.methods import build, settings_of
 from rsseg.learn.model import Model, load_model
-from rsseg.learn.networks.patch import PatchNetwork
 from rsseg.learn.networks.vote import aligned, decided, labels_of, vote_of
 from rsseg.learn.training import Trained, Trainer, TrainingSettings
 
@@ -122,8 +122,6 @@ def test_a_vote_that_was_stopped_ends_the_same(tmp_path: Path) -> None:
     )
 
 
-def test_fewer_runs_than_votes_vote_together(tmp_path: Path) -> None:
-    scene = scene_of(blocks_scene(64, 64, block=8)[0])
-    settings = settings_of("kmeans", classes=3, patch=8, stride=8)
-    found = Trainer(lambda: build("kmeans", settings, 3), samples_of(scene), TrainingSettings(vote=3), CPU).train()
-    assert isinstance(found.network, PatchNetwork)
+def test_more_votes_than_runs_are_refused() -> None:
+    with pytest.raises(UsageError, match="give --restarts 3 or more"):
+        TrainingSettings(vote=3, restarts=2)

@@ -15,7 +15,7 @@ from rsseg.errors import GridError, InputError, UsageError
 from rsseg.learn.methods import MethodSettings, settings_of
 from rsseg.learn.model import load_model
 from rsseg.pipeline.inputs import open_scenes
-from rsseg.pipeline.regions import raster_regions, region_files, region_maker
+from rsseg.pipeline.regions import raster_regions, region_maker
 from rsseg.pipeline.stages.train import train
 from rsseg.scene.grid import Window
 from rsseg.scene.superpixels import superpixels
@@ -100,7 +100,6 @@ def test_superpixels_are_made_as_the_settings_say(scene: Path) -> None:
         assert make is not None
         found = make(pixels, valid, None, Window(0, 0, 16, 16))
     assert np.array_equal(found, superpixels(pixels, valid, kind="felzenszwalb", size=5))
-    assert region_files(used) == []
 
 
 def test_other_methods_ask_for_no_regions(scene: Path) -> None:

@@ -378,3 +378,18 @@ def test_a_field_is_of_the_polygons_where_other_references_are_rasters(go: Go, t
     result = go(quick, scenes=scenes, references=[reference, raster], reference_field="class")
     accuracy = {row["scene"]: row["many-to-one"]["accuracy"] for row in result.scores}
     assert accuracy["one"] > 0.3 and accuracy["two"] > 0.9
+
+
+def test_a_sweep_of_a_model_a_scene_has_a_row_for_each(go: Go, tmp_path: Path) -> None:
+    scenes = [write_scene(tmp_path / "one.tif"), write_scene(tmp_path / "two.tif")]
+    content = {"models": {"k": {**KMEANS, "train_on": "each"}}, "sweep": [{"model": "k", "classes": [2, 3]}]}
+    go({**content, "consensus": False, "pictures": False}, scenes=scenes)
+    with (tmp_path / "out" / "sweep.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [(row["classes"], row["trained_on"]) for row in rows] == [(k, s) for k in "23" for s in ("one", "two")]
+
+
+def test_merging_needs_a_map_of_pixels(go: Go) -> None:
+    many = {**RECAL, "merge_to": 2}
+    with pytest.raises(UsageError, match="merge_to needs a map of pixels"):
+        go({"models": {"many": many}, "segment": {"resolution": "patch"}})

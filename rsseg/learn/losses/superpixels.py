@@ -100,11 +100,12 @@ def _level(image: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
     """sum (x - c)^2 y = sum x^2 y - (sum x y)^2 / sum y, by matrix products instead of an array a class and band."""
     weight = y.flatten(2) if valid is None else (y * valid[:, None]).flatten(2)
     x = image.flatten(2).transpose(1, 2)
-    if valid is not None:
-        x = x.masked_fill(~valid.flatten(1)[:, :, None], 0.0)
-    x = x - x.mean(dim=1, keepdim=True)  # the sum does not change, its rounding errors shrink
+    seen = torch.ones_like(x[:, :, :1]) if valid is None else valid.flatten(1)[:, :, None].to(x.dtype)
+    # around the mean the sum is the same, and its rounding errors shrink
+    x = (x - (x * seen).sum(dim=1, keepdim=True) / _positive(seen.sum(dim=1, keepdim=True))) * seen
     mass = _positive(weight.sum(dim=2))[:, :, None]
-    return (weight @ (x * x)).sum() - ((weight @ x) ** 2 / mass).sum()
+    with torch.autocast(x.device.type, enabled=False):
+        return (weight @ (x * x)).sum() - ((weight @ x) ** 2 / mass).sum()
 
 
 def _differences(values: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:

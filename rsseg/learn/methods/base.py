@@ -42,6 +42,11 @@ class MethodSettings(BaseModel):
         plain = self.model_dump(mode="json")
         return {key: Path(value).name if key in self.files and value else value for key, value in plain.items()}
 
+    def named_files(self) -> list[Path]:
+        """The files that the settings name: what training depends on beside its scenes."""
+        named = [Path(value) for key in self.files if (value := getattr(self, key))]
+        return [path for path in named if path.is_file()]
+
     def superpixel_options(self) -> dict[str, Any] | None:
         """How the samples are to be cut into superpixels, or None where the method needs none."""
         return None
@@ -111,6 +116,16 @@ class Method(ABC):
     def collapsed(self, shares: Mapping[str, float]) -> bool:
         """Whether the answer is too poor in clusters to be a map."""
         return shares["clusters_used"] < max(2, self.network.classes / 3) or shares["largest_share"] > 0.95
+
+
+def backward(loss: Tensor) -> Tensor:
+    """Add a loss's gradients and give it back detached.
+
+    Autocast is off: the losses' own matrix products are in float32, and would go backward in half precision.
+    """
+    with torch.autocast(loss.device.type, enabled=False):
+        loss.backward()
+    return loss.detach()
 
 
 def shuffled(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:

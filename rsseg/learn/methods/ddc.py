@@ -15,7 +15,7 @@ from torch import Tensor
 from rsseg.errors import TrainingError, UsageError
 from rsseg.learn.gather import stacked
 from rsseg.learn.losses.ddc import Convention, Rule, ddc_loss, ddc_terms, wide
-from rsseg.learn.methods.base import Method, MethodSettings, Phase, cluster_shares, shuffled
+from rsseg.learn.methods.base import Method, MethodSettings, Phase, backward, cluster_shares, shuffled
 from rsseg.learn.networks.lenet import LENET_LEAST
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
 from rsseg.learn.samples import Samples
@@ -110,8 +110,7 @@ class DdcPhase(Phase):
         hidden = self.network.embed(samples.gather(indices))
         p = self.network.head.probabilities(self.network.head(hidden))
         loss = ddc_loss(stacked(p), stacked(wide(hidden)), self.convention)
-        loss.backward()
-        return loss.detach()
+        return backward(loss)
 
 
 class Ddc(Method):

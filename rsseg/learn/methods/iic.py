@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rsseg.errors import TrainingError, UsageError
 from rsseg.learn.augment import Geometry, Pairs
 from rsseg.learn.losses.iic import iic_loss
-from rsseg.learn.methods.base import Method, Phase, cluster_shares
+from rsseg.learn.methods.base import Method, Phase, backward, cluster_shares
 from rsseg.learn.methods.views import ViewSettings, of_some
 from rsseg.learn.networks.heads import SubHeads
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
@@ -123,8 +123,7 @@ class IicPhase(Phase):
         p = probabilities(self.head, self.network.embed(torch.cat([first, second])))
         before = p[:, : len(first)].repeat(1, self.settings.repeats, 1)
         loss = iic_loss(before, p[:, len(first) :], self.settings.entropy_weight).mean()
-        loss.backward()
-        return loss.detach()
+        return backward(loss)
 
 
 def probabilities(head: SubHeads, features: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from rsseg.errors import UsageError
 from rsseg.learn.augment import Geometry
 from rsseg.learn.losses.iic_dense import iic_dense_loss
-from rsseg.learn.methods.base import Method, Phase, cluster_shares, settle
+from rsseg.learn.methods.base import Method, Phase, backward, cluster_shares, settle
 from rsseg.learn.methods.views import ViewSettings, of_some
 from rsseg.learn.networks.dense import DenseNetwork, DenseNetworkSpec, upsampled
 from rsseg.learn.networks.net10a import Net10aHead
@@ -110,10 +110,10 @@ class IicDensePhase(Phase):
 
     def step(self, samples: Samples, indices: Tensor) -> Tensor:
         """One batch's gradients."""
-        pair = self.pairs.draw(samples, indices, self._moves(len(indices)))
+        moves = self._moves(len(indices)) if samples.window > samples.patch else None
+        pair = self.pairs.draw(samples, indices, moves)
         loss = torch.stack(losses(self.network, self.heads, pair, self.settings, self.weight)[0]).mean()
-        loss.backward()
-        return loss.detach()
+        return backward(loss)
 
     def _moves(self, count: int) -> Tensor:
         """Offsets (n, 2) that bring tiles off their grid, so that a small scene gives other ones in each pass."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rsseg.errors import TrainingError
 from rsseg.learn.losses.recal import Accumulator, recal_loss
-from rsseg.learn.methods.base import Method, MethodSettings, Phase, cluster_shares, shuffled
+from rsseg.learn.methods.base import Method, MethodSettings, Phase, backward, cluster_shares, shuffled
 from rsseg.learn.methods.kmeans import answer_by_kmeans
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
 from rsseg.learn.networks.vgg import Cut, VggFeatures, start, weights_file
@@ -83,8 +83,7 @@ class RecalPhase(Phase):
         chunks = [samples.gather(chunk) for chunk in indices.split(self.settings.batch)]
         if len(chunks) == 1:
             loss = recal_loss(self._probabilities(chunks[0]), self.settings.entropy_weight)
-            loss.backward()
-            return loss.detach()
+            return backward(loss)
         if self.settings.accumulation == "last":
             return self._algorithm_2(chunks)
         return self._two_passes(chunks)
@@ -96,8 +95,7 @@ class RecalPhase(Phase):
             for chunk in chunks[:-1]:
                 sums.add(self._probabilities(chunk))
         loss = sums.loss(self._probabilities(chunks[-1]), self.settings.entropy_weight)
-        loss.backward()
-        return loss.detach()
+        return backward(loss)
 
     def _two_passes(self, chunks: list[Tensor]) -> Tensor:
         """All sums first, then each mini-batch's share of the gradient.
@@ -110,7 +108,7 @@ class RecalPhase(Phase):
             for chunk in chunks:
                 sums.add(self._probabilities(chunk))
         for chunk in chunks:
-            sums.surrogate(self._probabilities(chunk), self.settings.entropy_weight).backward()
+            backward(sums.surrogate(self._probabilities(chunk), self.settings.entropy_weight))
         return self.settings.entropy_weight * sums.phi / sums.count + _negative_entropy(sums.psi)
 
     def _probabilities(self, x: Tensor) -> Tensor:

@@ -42,5 +42,6 @@ def of_some(chosen: Tensor | None, count: int, size: int, generator: torch.Gener
     if chosen is None:
         yield from shuffled(count, min(count, size), generator)
         return
-    for indices in shuffled(len(chosen), min(len(chosen), size), generator):
-        yield chosen[indices]
+    if len(chosen):
+        for indices in shuffled(len(chosen), min(len(chosen), size), generator):
+            yield chosen[indices]

@@ -27,7 +27,7 @@ from rsseg.learn.losses.superpixels import (
     refine,
     weighted_cross_entropy,
 )
-from rsseg.learn.methods.base import Method, MethodSettings, Phase, cluster_shares, shuffled
+from rsseg.learn.methods.base import Method, MethodSettings, Phase, backward, cluster_shares, shuffled
 from rsseg.learn.networks.dense import DenseNetwork, DenseNetworkSpec
 from rsseg.learn.networks.patch import settle
 from rsseg.learn.normalise import Kind
@@ -217,7 +217,7 @@ class WcePhase(Phase):
         loss = torch.stack([self._loss(head, tiles) for head in scores]).sum()
         self.finished = self.settings.per_image and self._few(scores, tiles)
         if not self.finished:
-            loss.backward()
+            backward(loss)
         return loss.detach()
 
     def _loss(self, scores: Tensor, tiles: Tiles) -> Tensor:

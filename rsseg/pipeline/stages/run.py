@@ -113,10 +113,13 @@ def _run_node(cache: Cache, node: Node, place: str, reporter: Reporter) -> dict[
 
 
 def _outputs(nodes: Sequence[Node]) -> dict[str, list[str]]:
-    """The main file of each stage, by kind of stage."""
+    """The main file of each stage, by kind of stage, and the maps to look at as ``labels``."""
     kinds: dict[str, list[str]] = {}
     for node in nodes:
-        kinds.setdefault(node.name.split()[0], []).append(str(node.outputs[0]))
+        kind = node.name.split()[0]
+        kinds.setdefault(kind, []).append(str(node.outputs[0]))
+        if kind in ("segment", "merge") and node.outputs[0].parent.name == "labels":
+            kinds.setdefault("labels", []).append(str(node.outputs[0]))
     return kinds
 
 

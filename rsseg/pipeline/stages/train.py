@@ -9,7 +9,7 @@ import torch
 
 import rsseg
 from rsseg.errors import UsageError
-from rsseg.files import check_output
+from rsseg.files import check_output, digest
 from rsseg.learn.devices import choose_device
 from rsseg.learn.initial import starting
 from rsseg.learn.inputs import TILE_VALID_SHARE, VALID_SHARE, SceneInput
@@ -184,6 +184,7 @@ def _identity(method: MethodSettings, scenes: Sequence[Scene], samples: SceneSam
     return {
         "method": method_name(method),
         **method.model_dump(mode="json"),
+        "files": [digest(path) for path in method.named_files()],
         "scenes": [[scene.name, *scene.shape] for scene in scenes],
         "bands": list(scenes[0].band_names),
         "normalisation": samples.normalisation.model_dump(mode="json"),
