@@ -103,7 +103,7 @@ def test_a_low_last_chunk_joins_the_one_above() -> None:
     values = np.random.default_rng(0).integers(1, 200, (1, 16 * 65, 32)).astype("uint8")
     patches, moments = find_patches([scene_of(values)], 16, 16)
     for epoch in range(12):
-        samples = SceneSamples(patches, moments, device=CPU, memory=values.size // 2, masks=True)
+        samples = SceneSamples(patches, moments, device=CPU, memory=34000, masks=True)
         samples.redraw(epoch)
         assert not samples.whole and samples.window >= 32, epoch
 

@@ -215,7 +215,11 @@ REFUSED = [
     ("train kmeans scene.tif --init k.safetensors --labels r.gpkg", 2, "--field says which field holds the class"),
     ("train kmeans scene.tif --init k.safetensors --labels r.gpkg --field class --patch 2", 2, "leave it out"),
     ("train kmeans scene.tif --init k.safetensors --labels r.gpkg --field class --starts 3", 2, "no setting 'starts'"),
-    ("train kmeans scene.tif --init k.safetensors --labels r.gpkg --field class --vote 2", 2, "do not vote"),
+    (
+        "train kmeans scene.tif --init k.safetensors --labels r.gpkg --field class --vote 2 --restarts 2",
+        2,
+        "do not vote",
+    ),
     ("train kmeans scene.tif --init k.safetensors --labels r.gpkg --field class --label-share 0", 2, "--label-share"),
     ("train kmeans scene.tif --init k.safetensors --labels far.gpkg --field class", 1, "labels no patch of 4 x 4"),
     ("train kmeans scene.tif --init k.safetensors --labels one.gpkg --field class", 2, "one class, 'a'"),
