@@ -21,7 +21,7 @@ from rsseg.publish.quicklook import picture_labels, picture_scene
 from rsseg.scene.radiometry import Calibration
 from rsseg.scene.sensors import open_scene
 
-VERSIONS = {"toa": 1, "picture": 1, "train": 1, "segment": 1, "merge": 1, "consensus": 1, "evaluate": 2, "sweep": 1}
+VERSIONS = {"toa": 1, "picture": 1, "train": 1, "segment": 2, "merge": 1, "consensus": 1, "evaluate": 2, "sweep": 1}
 """Raise a stage's number when its outputs change for equal inputs: what older versions cached is then redone."""
 
 

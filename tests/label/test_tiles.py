@@ -92,20 +92,22 @@ def test_a_crop_labels_as_the_crop_of_the_whole(model: Model, window: Window) ->
         assert np.array_equal(all_of_it[window.slices], part)
 
 
-def test_tiles_overlap_by_a_quarter_and_never_weigh_nothing() -> None:
-    assert default_stride(200) == 150 and default_stride(1) == 1
+def test_tiles_overlap_beyond_their_padding_and_never_weigh_nothing() -> None:
+    assert [default_stride(patch) for patch in (200, 128, 64, 16, 1)] == [150, 88, 24, 6, 1]
     line = weights(200, 150)
+    assert np.all(line[:18] == 1) and line[33] == RAMP
     assert line.min() == 1 and line.max() == RAMP and np.array_equal(line, line[::-1])
     assert np.array_equal(weights(8, 8), np.array([1, *[RAMP] * 6, 1]))
 
 
-def test_what_cannot_be_labelled_is_refused(model: Model) -> None:
+def test_what_cannot_be_labelled_is_refused(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="labels pixels"):
         TileLabeller(model, with_holes(), resolution="patch")
     with pytest.raises(UsageError, match="gaps"):
         TileLabeller(model, with_holes(), stride=17)
+    monkeypatch.setattr("rsseg.label.tiles.LARGEST", 60)
     with pytest.raises(UsageError, match="too many tiles"):
-        TileLabeller(tiny_dense_model(patch=48), with_holes(), stride=1)
+        TileLabeller(model, with_holes(), stride=1)
     with pytest.raises(GridError):
         TileLabeller(tiny_dense_model(patch=64), with_holes())
 
@@ -113,4 +115,4 @@ def test_what_cannot_be_labelled_is_refused(model: Model) -> None:
 def test_progress_counts_rows_of_tiles(model: Model) -> None:
     labeller, steps = TileLabeller(model, with_holes()), []
     list(labeller.blocks(steps.append))
-    assert sum(steps) == labeller.rows == PatchGrid.of((HEIGHT, WIDTH), 16, 12).rows.count
+    assert sum(steps) == labeller.rows == PatchGrid.of((HEIGHT, WIDTH), 16, 6).rows.count
