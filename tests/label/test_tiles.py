@@ -105,7 +105,7 @@ def test_what_cannot_be_labelled_is_refused(model: Model, monkeypatch: pytest.Mo
         TileLabeller(model, with_holes(), resolution="patch")
     with pytest.raises(UsageError, match="gaps"):
         TileLabeller(model, with_holes(), stride=17)
-    monkeypatch.setattr("rsseg.label.tiles.LARGEST", 60)
+    monkeypatch.setattr("rsseg.label.tiles.LARGEST", 20)
     with pytest.raises(UsageError, match="too many tiles"):
         TileLabeller(model, with_holes(), stride=1)
     with pytest.raises(GridError):
