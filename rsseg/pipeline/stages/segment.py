@@ -70,28 +70,13 @@ def segment(
     loaded.check_scene(opened.name, opened.band_names, opened.units)
     window = opened.grid.window_of(bounds) if bounds else None
     with reading([opened]) as (source,):
+        options: dict[str, Any] = {"stride": stride, "window": window, "resolution": resolution}
+        options |= {"device": used, "precision": precision}
         labeller: AnyLabeller
         if is_dense(loaded.network):
-            labeller = TileLabeller(
-                loaded,
-                source,
-                stride=stride,
-                window=window,
-                resolution=resolution,
-                device=used,
-                precision=precision,
-            )
+            labeller = TileLabeller(loaded, source, **options)
         else:
-            labeller = Labeller(
-                loaded,
-                source,
-                stride=stride,
-                window=window,
-                resolution=resolution,
-                batch=batch,
-                device=used,
-                precision=precision,
-            )
+            labeller = Labeller(loaded, source, batch=batch, **options)
         counts = _write(labeller, opened, loaded, output, confidence, overwrite, reporter)
     found = {value: int(count) for value, count in enumerate(counts) if value and count}
     return SegmentResult(str(output), str(confidence) if confidence else None, loaded.identity, found, int(counts[0]))
