@@ -49,7 +49,9 @@ def prepared(wanted: argparse.Namespace, protocol: Protocol, notes: list[str]) -
         raise UsageError(f"{method} labels pixels, not whole images; choose one of {', '.join(patch_methods)}")
     if "patch" in wanted.set:
         raise UsageError("the patch is the images' size here; choose it with --size")
-    settings_of(method, **wanted.set)  # a misspelt setting is said before the images are read
+    # a misspelt setting is said before the images are read
+    if not settings_of(method, **wanted.set).plain:
+        raise UsageError("networks see images as they are here; leave channels and denoise out of --set")
     images = fitted(wanted, protocol)
     if wanted.drop:
         notes.append(f"Kept of classes: {', '.join(f'{name} {share:.0%}' for name, share in wanted.drop.items())}.")

@@ -58,7 +58,7 @@ def untrained(model: Model, found: LabelledScene, seed: int) -> Any:
     """The model's network with random weights, its batch-norm statistics taken from the labelled patches."""
     own = model.inference
     torch.manual_seed(seed)
-    network = build_network(own.network, len(own.bands), own.patch, own.classes).to(found.samples.device)
+    network = build_network(own.network, own.inputs, own.patch, own.classes).to(found.samples.device)
     order = torch.randperm(len(found.samples), generator=torch.Generator().manual_seed(seed))[:8192]
     settle(network, (found.samples.gather(chunk) for chunk in order.split(256) if len(chunk) > 1))
     return network

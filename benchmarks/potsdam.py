@@ -176,6 +176,8 @@ def settings_for(method: str, wanted: argparse.Namespace) -> tuple[MethodSetting
         changed["patch"] = wanted.size
     paper = {"classes": wanted.classes, "patch": 200, **PAPERS[method][wanted.classes]}
     used = settings_of(method, **{**paper, **changed})
+    if not used.plain:
+        raise UsageError("networks see images as they are here; leave channels and denoise out of --set")
     used.check()
     return used, changed
 

@@ -57,7 +57,7 @@ CPU: dict[str, dict[str, Any]] = {
     "iic": {"width": 8, "learning_rate": 2e-3, "repeats": 1, "batch": 128, "pairs": "transform", "epochs": 20}
     | {"rotation": 25.0, "shear": 0.0, "flips": False, "photometric": "gain-offset"},
     "ddc": {"epochs": 6, "learning_rate": 3e-4},
-    "gan-imsat": {"layout": "flat", "channels": 16, "gan_batch": 64, "gan_rate": 5e-4, "gan_epochs": 40, "epochs": 15}
+    "gan-imsat": {"layout": "flat", "width": 16, "gan_batch": 64, "gan_rate": 5e-4, "gan_epochs": 40, "epochs": 15}
     | {"units": 512, "heads": 2, "over_heads": 0, "copies": 1, "batch": 125, "learning_rate": 1e-3, "deviation": 0.04},
 }
 """Settings that a CPU finishes in minutes, of digits. IIC's and GAN + IMSAT's were chosen on USPS, with a look at its

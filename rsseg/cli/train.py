@@ -31,9 +31,16 @@ class MethodGroup(click.Group):
         settings, implementation = METHODS[cmd_name]
         summary = (implementation.__doc__ or "").strip().splitlines()[0]
         made: Callable[..., None] = _shared(_command_of(cmd_name))
-        for name, setting in reversed(settings.model_fields.items()):
+        for name, setting in reversed(_in_order(settings.model_fields)):
             made = _setting_option(name, setting)(made)
         return click.command(cmd_name, help=f"{summary}\n\nDefaults are the paper's where it gives them.")(made)
+
+
+def _in_order(fields: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Settings as --help lists them: what all methods have to do with what they see comes last."""
+    from rsseg.learn.channels.settings import ChannelSettings
+
+    return sorted(fields.items(), key=lambda item: item[0] in ChannelSettings.model_fields)
 
 
 def _setting_option(name: str, setting: Any) -> Callable[..., Any]:
@@ -42,6 +49,8 @@ def _setting_option(name: str, setting: Any) -> Callable[..., Any]:
     if get_origin(kind) in (UnionType, Union):  # None stands for a default that depends on other settings
         kind = next(part for part in get_args(kind) if part is not NoneType)
     choice = click.Choice(get_args(kind)) if get_origin(kind) is Literal else kind
+    if get_origin(kind) is tuple:
+        choice = options.CommaList()
     flag = f"--{name.replace('_', '-')}"
     if kind is bool:
         flag = f"{flag}/--no-{name.replace('_', '-')}"
@@ -55,7 +64,7 @@ _COMMON_HELP = {
     "stride": "Step between patches in pixels.",
     "epochs": "Passes over the training patches, at most.",
     "cut": "scene: three poolings, whatever the patch; input: as many as take the patch to 1 x 1.",
-    "normalise": "standardise: mean 0, deviation 1; range: 2nd to 98th percentile to 0..1.",
+    "normalise": "standardise: mean 0, deviation 1; range: 2nd to 98th percentile to 0..1; robust: by quartiles.",
 }
 
 

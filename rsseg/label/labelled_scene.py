@@ -52,11 +52,11 @@ def labelled_scene(
 
     Raises: TrainingError if there is no labelled patch, or if the scene does not fit in half of ``memory``.
     """
-    dense, patch = is_dense(model.network), model.inference.patch
+    dense, patch, seen = is_dense(model.network), model.inference.patch, model.seen(source)
     grid = PatchGrid.of(source.source.shape[1:], patch, stride)
     with reporter.task("reading labels, rows of patches", 2 * grid.rows.count) as task:
         share = TILE_VALID_SHARE if dense else VALID_SHARE
-        (every,), moments = find_patches([source], patch, stride, task.advance, share)
+        (every,), moments = find_patches([seen], patch, stride, task.advance, share)
         if dense:
             labels = pixel_labels(reference, grid, every.numbers, source, task.advance)
         else:
@@ -67,7 +67,7 @@ def labelled_scene(
             "at least half of a patch's pixels must have a reference"
         )
     samples = SceneSamples(
-        [TrainingPatches(source, grid, labels.numbers)],
+        [TrainingPatches(seen, grid, labels.numbers)],
         moments,
         device=device,
         memory=memory // 2,

@@ -59,7 +59,7 @@ class Labeller:
                 f"a stride of {grid.stride} leaves pixels between patches of {patch} without a label; "
                 "use --resolution patch, or a stride up to the patch"
             )
-        self.model, self.scene, self.precision = model, scene, precision
+        self.model, self.scene, self.precision = model, model.seen(scene), precision
         self.device = device or torch.device("cpu")
         self.network: Any = fused(model.network).to(self.device).to(memory_format=torch.channels_last)
         chosen = snapped(window or Window(0, 0, *shape), grid, resolution)

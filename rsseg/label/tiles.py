@@ -93,7 +93,7 @@ class TileLabeller:
             raise UsageError(f"a stride of {stride} leaves gaps between tiles of {patch} pixels; choose a smaller one")
         if resolution != "pixel":
             raise UsageError("this model labels pixels, not patches; leave --resolution patch out")
-        self.model, self.scene, self.precision, self.resolution = model, scene, precision, resolution
+        self.model, self.scene, self.precision, self.resolution = model, model.seen(scene), precision, resolution
         self.window = window or Window(0, 0, *shape)
         self.device = device or torch.device("cpu")
         self.network: Any = fused(model.network).to(self.device).to(memory_format=torch.channels_last)

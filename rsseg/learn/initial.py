@@ -16,7 +16,7 @@ def starting(model: Model, name: str, settings: MethodSettings) -> Callable[[], 
     Heads that only training needs, such as IIC's over-clusters, are no part of a model and start at random.
     Raises: UsageError for a method without training; ModelError if its network is not the model's.
     """
-    bands = len(model.inference.bands)
+    bands = model.inference.inputs
 
     def make() -> Method:
         with catch_warnings():

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 
 from rsseg.errors import ModelError, UsageError
+from rsseg.learn.channels.derived import derived
+from rsseg.learn.channels.stack import PREFIX, Channels
+from rsseg.learn.inputs import SceneInput
 from rsseg.learn.networks.build import Network, Spec, build_network
 from rsseg.learn.normalise import Normalisation
 from rsseg.learn.tensors import load_tensors, save_tensors
@@ -20,7 +23,10 @@ SCHEMA = 1
 
 
 class Inference(BaseModel):
-    """All that labelling depends on; its hash with the tensors is the model's identity."""
+    """All that labelling depends on; its hash with the tensors is the model's identity.
+
+    ``channels``: what the network sees in place of the bands; None where it sees the bands as they are.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,12 +39,18 @@ class Inference(BaseModel):
     patch: int = Field(ge=1)
     stride: int = Field(ge=1)
     classes: int = Field(ge=2, le=255)
+    channels: Channels | None = None
+
+    @property
+    def inputs(self) -> int:
+        """How many channels the network takes."""
+        return len(self.channels.names) if self.channels else len(self.bands)
 
     @model_validator(mode="after")
-    def _one_number_a_band(self) -> Self:
+    def _one_number_a_channel(self) -> Self:
         numbers = self.normalisation
-        if {len(numbers.centre), len(numbers.spread), len(numbers.mean)} != {len(self.bands)}:
-            raise ValueError(f"the normalisation is not of {len(self.bands)} bands")
+        if {len(numbers.centre), len(numbers.spread), len(numbers.mean)} != {self.inputs}:
+            raise ValueError(f"the normalisation is not of {self.inputs} channels")
         return self
 
 
@@ -53,17 +65,29 @@ class Model:
     @property
     def identity(self) -> str:
         """SHA-256 over the inference part and all tensors, in hexadecimal."""
-        return identity_of(self.inference, self.network.state_dict())
+        return identity_of(self.inference, self.tensors)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that the file keeps: the network's, and the channels' where they have some."""
+        channels = self.inference.channels
+        return {**self.network.state_dict(), **(channels.tensors() if channels else {})}
+
+    def seen(self, scene: SceneInput) -> SceneInput:
+        """A scene as the network sees it: the scene itself, or its channels."""
+        return derived(scene, self.inference.channels)
 
     def save(self, path: Path, overwrite: bool = False) -> str:
         """Write the model file and return its identity."""
         identity = self.identity
+        # models of plain bands are the files that rsseg wrote before there were channels
+        plain = {"channels"} if self.inference.channels is None else None
         notes = {
-            "inference": self.inference.model_dump(mode="json"),
+            "inference": self.inference.model_dump(mode="json", exclude=plain),
             "identity": identity,
             "provenance": self.provenance,
         }
-        save_tensors(path, self.network.state_dict(), notes, overwrite)
+        save_tensors(path, self.tensors, notes, overwrite)
         return identity
 
     def check_scene(self, name: str, bands: Sequence[str], units: str) -> None:
@@ -108,7 +132,8 @@ def load_model(path: Path) -> Model:
         inference = Inference.model_validate(notes["inference"])
         if identity_of(inference, tensors) != notes.get("identity"):
             raise ModelError(f"{path} was altered or damaged: its contents do not have its recorded identity")
-        network = build_network(inference.network, len(inference.bands), inference.patch, inference.classes)
+        inference, tensors = _with_channels(inference, tensors)
+        network = build_network(inference.network, inference.inputs, inference.patch, inference.classes)
         network.load_state_dict(tensors)
         for name, tensor in network.named_parameters():
             tensor.data = tensors[name]
@@ -119,6 +144,16 @@ def load_model(path: Path) -> Model:
     except (RuntimeError, UsageError):
         raise ModelError(f"{path} holds other tensors than its description says") from None
     return Model(inference, network, notes.get("provenance", {}))
+
+
+def _with_channels(inference: Inference, tensors: dict[str, Tensor]) -> tuple[Inference, dict[str, Tensor]]:
+    """The description with its channels' own tensors, and the network's tensors."""
+    if inference.channels is None:
+        return inference, tensors
+    own = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
+    channels = inference.channels.rebuild(own)
+    others = {name: tensor for name, tensor in tensors.items() if name not in own}
+    return inference.model_copy(update={"channels": channels}), others
 
 
 def _hint(notes: Mapping[str, Any], problem: ValidationError) -> str:

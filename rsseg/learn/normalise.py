@@ -3,7 +3,7 @@
 It is never fitted per tile: two tiles of one scene would be stretched differently, and the map would show seams.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,14 +12,19 @@ from pydantic import BaseModel, ConfigDict
 
 from rsseg.errors import TrainingError
 
-Kind = Literal["standardise", "range"]
+Kind = Literal["standardise", "range", "robust"]
+
+QUARTILE_RANGE = 1.349
+"""From the 25th to the 75th percentile of a normal distribution, in standard deviations."""
 
 
 class Normalisation(BaseModel):
-    """x = (physical value - centre) / spread, per band; ``mean`` is what invalid pixels are set to before.
+    """x = (physical value - centre) / spread, per band or channel; ``mean`` is what invalid pixels are set to before.
 
     ``standardise``: mean and standard deviation of the training patches (RECAL, eq. 4). ``range``: centre and spread
-    such that the 2nd percentile becomes 0 and the 98th 1, which clouds and glint cannot stretch.
+    such that the 2nd percentile becomes 0 and the 98th 1, which clouds and glint cannot stretch. ``robust``: median
+    and quartile range, which is 1.349 standard deviations of a normal distribution: clouds and fill of up to a quarter
+    of the pixels move it little.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,6 +77,17 @@ def robust_range(moments: Moments, sample: NDArray) -> Normalisation:
     low, high = np.percentile(np.asarray(sample, np.float64), [2, 98], axis=0)
     spread = np.where(high > low, high - low, 1.0)
     return Normalisation(kind="range", centre=tuple(low), spread=tuple(spread), mean=tuple(moments.mean))
+
+
+def robust(moments: Moments, sample: NDArray) -> Normalisation:
+    """The median of ``sample`` (n, bands), physical, becomes 0 and its quartile range 1.349; the median is the fill."""
+    low, middle, high = np.percentile(np.asarray(sample, np.float64), [25, 50, 75], axis=0)
+    spread = np.where(high > low, (high - low) / QUARTILE_RANGE, 1.0)
+    return Normalisation(kind="robust", centre=tuple(middle), spread=tuple(spread), mean=tuple(middle))
+
+
+OF_SAMPLE: dict[Kind, Callable[[Moments, NDArray], Normalisation]] = {"range": robust_range, "robust": robust}
+"""The kinds that are fitted on a sample of pixels, beside the moments of all."""
 
 
 def folded(

@@ -14,12 +14,12 @@ from torch import Tensor
 from rsseg.errors import ModelError, TrainingError
 from rsseg.learn.arena import Arena, Piece, stored_bytes
 from rsseg.learn.inputs import VALID_SHARE, SceneInput, patch_rows
-from rsseg.learn.normalise import Kind, Moments, Normalisation, robust_range, standardise
+from rsseg.learn.normalise import OF_SAMPLE, Kind, Moments, Normalisation, standardise
 from rsseg.learn.regions import RegionCache, RegionMaker
 from rsseg.scene.grid import PatchGrid, Window
 
 QUANTILE_PIXELS = 1 << 20
-"""Pixels, of patches drawn by the seed, that give the percentiles of the range normalisation."""
+"""Pixels, of patches drawn by the seed, that give the percentiles of normalisations."""
 
 MAX_PATCHES = 1 << 24
 """Training patches kept at most, by regular thinning of what the scenes have: 128 MiB of numbers."""
@@ -144,8 +144,8 @@ class SceneSamples:
         self.normalisation = normalisation or standardise(moments)
         self._drawn: int | None = None
         self.redraw(0)
-        if kind == "range" and normalisation is None:
-            self.normalisation = robust_range(moments, self._physical_sample())
+        if kind in OF_SAMPLE and normalisation is None:
+            self.normalisation = OF_SAMPLE[kind](moments, self._physical_sample())
             self._drawn = None
             self.redraw(0)
 

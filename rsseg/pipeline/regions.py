@@ -8,6 +8,8 @@ import rasterio
 from numpy.typing import NDArray
 
 from rsseg.errors import GridError, InputError
+from rsseg.learn.channels.derived import bands_of
+from rsseg.learn.inputs import SceneInput
 from rsseg.learn.methods import MethodSettings
 from rsseg.learn.regions import RegionMaker
 from rsseg.scene.grid import Window
@@ -35,7 +37,13 @@ def region_maker(method: MethodSettings, scenes: Sequence[Scene]) -> Iterator[Re
                 _check_grid(raster, scene)
             yield lambda pixels, valid, scene, window: raster_regions(raster, window)
     else:
-        yield lambda pixels, valid, scene, window: superpixels(pixels, valid, **options)
+        yield lambda pixels, valid, scene, window: superpixels(_bands(pixels, scene, window), valid, **options)
+
+
+def _bands(pixels: NDArray, scene: SceneInput | None, window: Window) -> NDArray:
+    """The scene's bands, which superpixels follow whatever else the network sees; ``pixels`` where that is these."""
+    found = bands_of(scene, window) if scene else None
+    return pixels if found is None else found[0]
 
 
 def raster_regions(raster: rasterio.DatasetReader, window: Window) -> NDArray[np.int32]:

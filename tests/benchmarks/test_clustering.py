@@ -202,6 +202,7 @@ class Dense(KmeansSettings):
         (["recall", "mnist"], "no method is called 'recall'"),
         (["ddc", "mnist", "--set", "bach=3"], "has no setting 'bach'"),
         (["ddc", "mnist", "--set", "patch=3"], "--size"),
+        (["ddc", "mnist", "--set", "denoise=true"], "leave channels and denoise out"),
         (["ddc", "nowhere.npz"], "no data set 'nowhere.npz'"),
     ],
 )

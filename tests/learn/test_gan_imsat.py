@@ -33,7 +33,7 @@ def settings(**options: Any) -> GanImsatSettings:
         "gan_epochs": 2,
         "gan_batch": 16,
         "batch": 20,
-        "channels": 4,
+        "width": 4,
         "copies": 2,
         "units": 24,
     }

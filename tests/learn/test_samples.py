@@ -10,7 +10,7 @@ from rsseg.errors import ModelError, TrainingError
 from rsseg.learn import arena
 from rsseg.learn.images import ImageSamples
 from rsseg.learn.inputs import ArraySource, SceneInput
-from rsseg.learn.normalise import Moments, robust_range
+from rsseg.learn.normalise import Moments, robust, robust_range
 from rsseg.learn.samples import SceneSamples, find_patches
 from rsseg.scene.grid import PatchGrid, Window
 
@@ -302,6 +302,26 @@ def test_the_range_of_a_constant_band_is_one() -> None:
     moments = Moments(1)
     moments.add(4, np.array([8.0]), np.array([16.0]), [1.0], [0.0])
     assert robust_range(moments, np.full((4, 1), 2.0)).spread == (1.0,)
+
+
+def test_robust_normalisation_is_not_moved_by_clouds() -> None:
+    values = np.random.default_rng(0).normal(0.2, 0.05, (2, 64, 64))
+    cloudy = values.copy()
+    cloudy[:, :8] = 0.9
+    samples = samples_of(scene_of(cloudy), kind="robust")
+    sample = samples.gather(torch.arange(len(samples))).permute(0, 2, 3, 1).reshape(-1, 2).numpy()
+    low, middle, high = np.percentile(sample, [25, 50, 75], axis=0)
+    np.testing.assert_allclose(middle, 0, atol=1e-5)
+    np.testing.assert_allclose(high - low, 1.349, atol=1e-4)
+    clear = samples.normalisation
+    assert clear.kind == "robust" and clear.mean == clear.centre
+    np.testing.assert_allclose(clear.centre, 0.2, atol=0.015)
+    np.testing.assert_allclose(clear.spread, 0.05, atol=0.015)
+
+
+def test_the_quartile_range_of_a_constant_band_is_one() -> None:
+    found = robust(Moments(1), np.full((4, 1), 2.0))
+    assert (found.centre, found.spread) == ((2.0,), (1.0,))
 
 
 # images

@@ -12,7 +12,8 @@ from torchvision.models import vgg16_bn
 from rsseg.errors import InputError, UsageError, WeightsWarning
 from rsseg.learn.methods import settings_of
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
-from rsseg.learn.networks.vgg import VggFeatures, poolings, spread_filters, start, vgg16_layers
+from rsseg.learn.networks.vgg import VggFeatures, poolings, start, vgg16_layers
+from rsseg.learn.networks.weights import spread_filters
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
+from rsseg.learn.channels.settings import ChannelSettings
 from rsseg.learn.networks.patch import settle
 from rsseg.learn.normalise import Kind
 from rsseg.learn.samples import Samples
@@ -17,10 +18,8 @@ SETTLE_SIZE = 256
 """Samples in a batch when batch-norm statistics are taken again."""
 
 
-class MethodSettings(BaseModel):
+class MethodSettings(ChannelSettings):
     """Settings that every method has; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dense: ClassVar[bool] = False
     """Whether the method labels each pixel of tiles, which may be partly invalid, rather than whole patches."""
@@ -29,7 +28,7 @@ class MethodSettings(BaseModel):
     """Whether training asks which pixels are valid, of tiles or of windows beyond a patch."""
 
     files: ClassVar[tuple[str, ...]] = ()
-    """The settings that may name a file."""
+    """The method's own settings that may name a file."""
 
     classes: int = Field(10, ge=2, le=255)
     patch: int = Field(8, ge=1)
@@ -40,12 +39,17 @@ class MethodSettings(BaseModel):
     def described(self) -> dict[str, Any]:
         """All settings for a model's provenance, files without their folders: equal trainings give equal models."""
         plain = self.model_dump(mode="json")
-        return {key: Path(value).name if key in self.files and value else value for key, value in plain.items()}
+        return {key: Path(value).name if key in self._files and value else value for key, value in plain.items()}
 
     def named_files(self) -> list[Path]:
         """The files that the settings name: what training depends on beside its scenes."""
-        named = [Path(value) for key in self.files if (value := getattr(self, key))]
+        named = [Path(value) for key in self._files if (value := getattr(self, key))]
         return [path for path in named if path.is_file()]
+
+    @property
+    def _files(self) -> tuple[str, ...]:
+        """All settings that may name a file."""
+        return ("backbone", *self.files)
 
     def superpixel_options(self) -> dict[str, Any] | None:
         """How the samples are to be cut into superpixels, or None where the method needs none."""

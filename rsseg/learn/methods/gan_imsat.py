@@ -37,7 +37,7 @@ class GanImsat(Method):
             features=settings.features,
             head="imsat",
             heads=settings.heads,
-            width=settings.channels,
+            width=settings.width,
             units=settings.units,
         )
         self.network = PatchNetwork(spec, bands, size, settings.classes)
@@ -55,7 +55,7 @@ class GanImsat(Method):
     def _add_training_parts(self, bands: int, size: int) -> None:
         """What the model file does without: generator, the discriminator's last layer, over-cluster heads."""
         settings, dense = self.settings, self.settings.layout == "dense"
-        self.generator = DcganGenerator(bands, size, settings.sizes.noise, settings.channels, dense)
+        self.generator = DcganGenerator(bands, size, settings.sizes.noise, settings.width, dense)
         self.critic = nn.Linear(self.network.features.width, 1, bias=dense)
         gaussian_start(self.critic)
         count = settings.over_classes or 5 * settings.classes

@@ -39,7 +39,7 @@ class GanImsatSettings(MethodSettings):
         "flat",
         description="The discriminator and its constants: dense, for CIFAR; flat, for MNIST, a fifth of the cost.",
     )
-    channels: int | None = Field(None, ge=1, description="Of the first convolution: 64 if dense, 32 if flat.")
+    width: int | None = Field(None, ge=1, description="Of the first convolution: 64 if dense, 32 if flat.")
     sobel: bool = Field(True, description="Show the discriminator Sobel gradients too.")
     noise: int | None = Field(None, ge=1, description="Numbers that the generator starts from: 200, 100.")
     gan_batch: int = Field(128, ge=2)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Literal
 from warnings import warn
 
-import torch
 from torch import Tensor, nn
 
 from rsseg.errors import InputError, UsageError, WeightsWarning
+from rsseg.learn.networks.weights import found_file, imagenet_files, read_weights, spread_filters
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions before each of VGG16's five poolings (configuration D)."""
@@ -74,21 +74,6 @@ class VggFeatures(nn.Module):
             raise InputError("the weights are not those of VGG16-BN as torchvision stores them") from problem
 
 
-def spread_filters(weight: Tensor, bands: int) -> Tensor:
-    """First-convolution filters (out, 3, h, w) for another number of bands: (out, bands, h, w).
-
-    The response to a grey image, repeated over the bands, stays what it is for three: filters are repeated in the
-    order of the bands, each divided by how often it occurs; fewer than three bands share the sum of all filters.
-    """
-    if weight.shape[1] != 3:
-        raise ValueError(f"a first convolution of 3 inputs is wanted, not of {weight.shape[1]}")
-    if bands < 3:
-        return weight.sum(dim=1, keepdim=True).expand(-1, bands, -1, -1) / bands
-    source = [band % 3 for band in range(bands)]
-    times = torch.tensor([source.count(band) for band in source], dtype=weight.dtype)
-    return weight[:, source] / times[:, None, None]
-
-
 def start(features: VggFeatures, weights: str) -> None:
     """Set the start of training: ``random``, ``imagenet`` (the user's torchvision cache) or a local file.
 
@@ -101,33 +86,14 @@ def start(features: VggFeatures, weights: str) -> None:
             stacklevel=2,
         )
         return
-    features.load_imagenet(_read(weights_file(weights)))
+    features.load_imagenet(read_weights(weights_file(weights)))
 
 
 def weights_file(weights: str) -> Path:
     """The file behind ``imagenet`` or a path. Raises: InputError, saying what to do, where there is none."""
     if weights != "imagenet":
-        path, hint = Path(weights), "name a VGG16-BN file of torchvision"
+        candidates, hint = [Path(weights)], "name a VGG16-BN file of torchvision"
     else:
-        from torchvision.models import VGG16_BN_Weights
-
-        name = VGG16_BN_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
-        path, hint = Path(torch.hub.get_dir()) / "checkpoints" / name, f"put torchvision's {name} there, name a file"
-    if not path.is_file():
-        raise InputError(f"no VGG16-BN weights at {path}; {hint}, or start from random ones (weights: random)")
-    return path
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """Tensors of a ``.safetensors`` or, through weights-only loading, a ``.pth`` file."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:
-        raise InputError(f"{path} cannot be read as weights ({type(problem).__name__})") from problem
-    if not isinstance(loaded, dict):
-        raise InputError(f"{path} holds no state dictionary of tensors")
-    return loaded
+        candidates = imagenet_files("vgg16_bn")
+        hint = f"put torchvision's {candidates[0].name} there, name a file"
+    return found_file(candidates, "VGG16-BN", f"{hint}, or start from random ones (weights: random)")

@@ -21,6 +21,7 @@ from rsseg.files import write_text
 from rsseg.label.labelled_scene import LabelledScene, labelled_scene, make_subset, score, split
 from rsseg.label.metrics.confusion import Confusion
 from rsseg.label.reference import Reference, open_reference
+from rsseg.learn.channels.stack import channel_settings
 from rsseg.learn.devices import choose_device
 from rsseg.learn.methods import describe
 from rsseg.learn.methods.supervised import Supervised, SupervisedSettings
@@ -141,6 +142,7 @@ def _check_model(model: Model, path: Path, method: str | None) -> PatchNetwork |
 def _settings(model: Model, reference: Reference, options: Mapping[str, Any]) -> SupervisedSettings:
     own = model.inference
     fixed = {"patch": own.patch, "classes": len(reference.classes), "normalise": own.normalisation.kind}
+    fixed |= channel_settings(own.channels)
     for name in fixed.keys() & options.keys():
         raise UsageError(f"with --labels, --{name} follows from the model and the labels; leave it out")
     if len(reference.classes) < 2:
@@ -176,8 +178,7 @@ def train_head(
     digest = hashlib.sha256(found.labels.numbers.tobytes())
     digest.update(np.where(chosen, found.labels.codes, 0).tobytes())
     identity = {"init": model.identity, **settings.model_dump(mode="json"), "labels": digest.hexdigest()}
-    bands = len(model.inference.bands)
-    make = partial(Supervised, settings, bands, network, classes)
+    make = partial(Supervised, settings, model.inference.inputs, network, classes)
     return Trainer(make, samples, training, device, identity=identity, **places).train(resume)
 
 

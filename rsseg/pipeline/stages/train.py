@@ -10,6 +10,9 @@ import torch
 import rsseg
 from rsseg.errors import UsageError
 from rsseg.files import check_output, digest
+from rsseg.learn.channels.derived import derived
+from rsseg.learn.channels.fit import fit_channels
+from rsseg.learn.channels.stack import Channels, channel_settings
 from rsseg.learn.devices import choose_device
 from rsseg.learn.initial import starting
 from rsseg.learn.inputs import TILE_VALID_SHARE, VALID_SHARE, SceneInput
@@ -80,17 +83,23 @@ def train(
     """
     check_model_output(output, overwrite)
     method.check()
+    method.check_channels()
     training = training or TrainingSettings()
     used = choose_device(device, threads)
     initial = load_model(init) if init else None
     if initial:
         bands = bands or bands_of(initial, scenes[0], scale)
-        method = method.model_copy(update={"normalise": initial.inference.normalisation.kind})
+        method = _like(method, initial)
     opened = open_scenes(scenes, bands, scale)
     _say_units(opened, reporter)
-    make = _maker(initial, method, opened)
+    if initial:
+        _check_start(initial, opened)
     with region_maker(method, opened) as regions, reading(opened) as inputs:
-        samples = _samples(inputs, method, training, used, memory, regions, initial, reporter)
+        names = opened[0].band_names
+        channels = initial.inference.channels if initial else fit_channels(method, inputs, names, training.seed)
+        make = _maker(initial, method, len(channels.names) if channels else len(names))
+        seen = [derived(scene, channels) for scene in inputs]
+        samples = _samples(seen, method, training, used, memory, regions, initial, reporter)
         if not samples.whole:
             reporter.say(
                 f"{len(samples)} training patches lie in memory at a time (half of --memory, {memory >> 20} MiB); "
@@ -101,13 +110,13 @@ def train(
             samples,
             training,
             used,
-            identity={**_identity(method, opened, samples), **_start(initial)},
+            identity={**_identity(method, opened, samples, channels), **_start(initial)},
             checkpoint=checkpoint_path(output),
             history=history_path(output),
             reporter=reporter,
         )
         trained = trainer.train(resume, strict)
-    model = Model(_inference(method, opened[0], samples, trained), trained.network)
+    model = Model(_inference(method, opened[0], samples, trained, channels), trained.network)
     model.provenance = {**_provenance(method, training, opened, samples, trained), **_start(initial)}
     identity = model.save(output, overwrite=True)
     checkpoint_path(output).unlink(missing_ok=True)
@@ -121,14 +130,31 @@ def method_name(settings: MethodSettings) -> str:
     return next(name for name, (kind, _) in METHODS.items() if type(settings) is kind)
 
 
-def _maker(initial: Model | None, method: MethodSettings, scenes: Sequence[Scene]) -> Callable[[], Method]:
-    """What makes the method anew for each run, from the model to start from if there is one."""
-    name, bands = method_name(method), len(scenes[0].bands)
-    if initial is None:
-        return lambda: build(name, method, bands)
+def _like(method: MethodSettings, initial: Model) -> MethodSettings:
+    """The settings with the model's normalisation and channels.
+
+    Raises: UsageError if other channels are asked for.
+    """
+    own = {**channel_settings(initial.inference.channels), "normalise": initial.inference.normalisation.kind}
+    found = method.model_copy(update=own)
+    if not method.plain and (found.channels, found.denoise) != (method.channels, method.denoise):
+        smoothed = " of smoothed bands" if found.denoise else ""
+        raise UsageError(
+            f"the model to start from sees {', '.join(found.channels)}{smoothed}; leave out --channels and --denoise"
+        )
+    return found
+
+
+def _check_start(initial: Model, scenes: Sequence[Scene]) -> None:
+    """Refuse scenes that the model to start from does not fit."""
     for scene in scenes:
         initial.check_scene(scene.name, scene.band_names, scene.units)
-    return starting(initial, name, method)
+
+
+def _maker(initial: Model | None, method: MethodSettings, channels: int) -> Callable[[], Method]:
+    """What makes the method anew for each run, from the model to start from if there is one."""
+    name = method_name(method)
+    return starting(initial, name, method) if initial else lambda: build(name, method, channels)
 
 
 def _start(initial: Model | None) -> dict[str, str]:
@@ -179,7 +205,9 @@ def _samples(
     )
 
 
-def _identity(method: MethodSettings, scenes: Sequence[Scene], samples: SceneSamples) -> dict[str, Any]:
+def _identity(
+    method: MethodSettings, scenes: Sequence[Scene], samples: SceneSamples, channels: Channels | None
+) -> dict[str, Any]:
     """What a checkpoint must agree on to be resumed, beside the training's settings."""
     return {
         "method": method_name(method),
@@ -189,10 +217,13 @@ def _identity(method: MethodSettings, scenes: Sequence[Scene], samples: SceneSam
         "bands": list(scenes[0].band_names),
         "normalisation": samples.normalisation.model_dump(mode="json"),
         "memory": None if samples.whole else samples.memory,
+        **({"fitted": channels.model_dump(mode="json")} if channels else {}),
     }
 
 
-def _inference(method: MethodSettings, scene: Scene, samples: SceneSamples, trained: Trained) -> Inference:
+def _inference(
+    method: MethodSettings, scene: Scene, samples: SceneSamples, trained: Trained, channels: Channels | None
+) -> Inference:
     return Inference(
         method=method_name(method),
         network=trained.network.spec,
@@ -202,6 +233,7 @@ def _inference(method: MethodSettings, scene: Scene, samples: SceneSamples, trai
         patch=method.patch,
         stride=method.stride,
         classes=trained.network.classes,
+        channels=channels,
     )
 
 

@@ -1,0 +1,131 @@
+"""Which runs answer which question about quality: a model with its settings on a scene, from a seed."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import yaml
+from scenes import OWN, SCENES
+
+DENSE = ("nc", "landsat5_clouds")
+"""Scenes whose reference covers them, so that distances to its boundaries mean something."""
+
+CLASSES = 15
+LABEL_STRIDE = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """One label map to make: ``settings`` are the model's part of a pipeline, ``varied`` what a part varies.
+
+    ``majority`` is the side of a window, in pixels, whose most frequent label each pixel of the map gets; 1 for none.
+    """
+
+    scene: str
+    model: str
+    settings: dict[str, Any]
+    seed: int = 0
+    label_stride: int = LABEL_STRIDE
+    majority: int = 1
+    varied: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def training(self) -> str:
+        """What jobs share that differ in their labelling only."""
+        content = json.dumps([self.scene, self.settings, self.seed], sort_keys=True)
+        return sha256(content.encode()).hexdigest()[:12]
+
+    @property
+    def key(self) -> str:
+        """What tells the job from all others, as a file name; the same run may serve several parts."""
+        filtered = f"_majority{self.majority}" if self.majority > 1 else ""
+        return f"{self.scene}_{self.model}_{self.training}_{self.label_stride}{filtered}"
+
+
+def base(model: str, classes: int = CLASSES, **changed: Any) -> dict[str, Any]:
+    """A model of ``pipelines/all-methods.yaml`` with its number of classes and other settings changed."""
+    models = yaml.safe_load((OWN / "all-methods.yaml").read_text(encoding="utf-8"))["models"]
+    settings = {**models[model], **changed}
+    settings["merge_to" if "merge_to" in settings else "classes"] = classes
+    return settings
+
+
+def names() -> list[str]:
+    """The models of ``pipelines/all-methods.yaml``."""
+    return list(yaml.safe_load((OWN / "all-methods.yaml").read_text(encoding="utf-8"))["models"])
+
+
+def seeds(scene: str, count: int) -> Iterator[Job]:
+    """All methods as they come."""
+    for seed in range(count):
+        for model in names():
+            yield Job(scene, model, base(model), seed)
+
+
+def patch(scene: str, count: int) -> Iterator[Job]:
+    """Size of patches, and the step between those that are labelled; training keeps its own step.
+
+    K-means of patch means loses what a patch blurs, and learns nothing.
+    """
+    for seed in range(count):
+        for side in (4, 8, 16):
+            for model in ("iic", "recal", "ddc", "kmeans"):
+                settings = base(model, patch=side)
+                if model == "kmeans":
+                    settings |= {"features": "mean", "stride": 4}
+                name = "kmeans-mean" if model == "kmeans" else model
+                for stride in (step for step in (2, 4, 8) if step <= side):
+                    varied = {"patch": side, "label stride": stride}
+                    yield Job(scene, name, settings, seed, stride, varied=varied)
+
+
+def normalisation(scene: str, count: int) -> Iterator[Job]:
+    """How bands become numbers of one size."""
+    for seed in range(count):
+        for model in ("kmeans", "iic"):
+            for kind in ("standardise", "range"):
+                changed: dict[str, Any] = {} if kind == "standardise" else {"normalise": kind}
+                settings = base(model, **changed)
+                yield Job(scene, model, settings, seed, varied={"normalise": kind})
+
+
+def clusters(scene: str, count: int) -> Iterator[Job]:
+    """How many clusters a map has, from the number of classes to many for each."""
+    for seed in range(count):
+        for classes in (SCENES[scene][2], 10, 15, 30, 60):
+            for model in ("kmeans", "iic", "recal"):
+                yield Job(scene, model, base(model, classes), seed, varied={"K": classes})
+
+
+def length(scene: str, count: int) -> Iterator[Job]:
+    """How long is trained; a phase still ends when its score has not become better for five epochs."""
+    for seed in range(count):
+        for factor in (0.5, 1, 2, 4):
+            for model in ("iic", "recal"):
+                settings = base(model)
+                settings["epochs"] = round(factor * settings["epochs"])
+                yield Job(scene, model, settings, seed, varied={"epochs": settings["epochs"]})
+
+
+def majority(scene: str, count: int) -> Iterator[Job]:
+    """What any GIS does to the map of pixel k-means afterwards, for no training at all."""
+    for seed in range(count):
+        for side in (1, 3, 5, 7, 9):
+            yield Job(scene, "kmeans", base("kmeans"), seed, majority=side, varied={"majority": side})
+
+
+PARTS: dict[str, Callable[[str, int], Iterator[Job]]] = {
+    "seeds": seeds,
+    "patch": patch,
+    "normalisation": normalisation,
+    "clusters": clusters,
+    "length": length,
+    "majority": majority,
+}
+
+
+def jobs(part: str, scenes: Sequence[str], count: int) -> list[Job]:
+    """The jobs of a part, scene by scene."""
+    return [job for scene in scenes for job in PARTS[part](scene, count)]

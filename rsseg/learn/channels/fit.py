@@ -1,0 +1,53 @@
+"""From words to channels: what has to be fitted is fitted on a regular sample of the training scenes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rsseg.errors import TrainingError
+from rsseg.learn.channels.base import Pixels, Sample, cells
+from rsseg.learn.channels.kinds import kind_of
+from rsseg.learn.channels.pixels import ScenePixels
+from rsseg.learn.channels.settings import ChannelSettings
+from rsseg.learn.channels.smooth import Bilateral, SmoothPixels
+from rsseg.learn.channels.stack import Channels
+from rsseg.learn.inputs import SceneInput
+from rsseg.scene.grid import Window
+
+PIXELS = 1 << 20
+"""Pixels of all scenes that channels are fitted on."""
+
+CELL = (64, 256)
+"""Height and width of the windows of the sample."""
+
+
+def fit_channels(
+    settings: ChannelSettings, scenes: Sequence[SceneInput], bands: Sequence[str], seed: int = 0
+) -> Channels | None:
+    """The channels that ``settings`` ask for, or None where they are the bands as they are.
+
+    Raises: UsageError if they cannot be made of ``bands``, the scenes' band names; TrainingError if the sample of the
+    scenes holds no valid pixel.
+    """
+    if settings.plain:
+        return None
+    sample = _sample([ScenePixels(scene) for scene in scenes], bands, seed)
+    if not len(sample.values):
+        raise TrainingError(
+            f"no pixel in a sample of {', '.join(scene.name for scene in scenes)} is valid; check the nodata value"
+        )
+    smoothing = None
+    if settings.denoise:
+        smoothing = Bilateral.fit(sample)
+        sample = replace(sample, places=tuple((SmoothPixels(pixels, smoothing), at) for pixels, at in sample.places))
+    parts = tuple(kind_of(word).fit(word, sample, settings.backbone) for word in settings.channels)
+    return Channels(parts=parts, smoothing=smoothing)
+
+
+def _sample(scenes: Sequence[Pixels], bands: Sequence[str], seed: int) -> Sample:
+    """Windows of all scenes, of each in proportion to its size."""
+    sizes = [pixels.shape[1] * pixels.shape[2] for pixels in scenes]
+    places: list[tuple[Pixels, Window]] = []
+    for pixels, size in zip(scenes, sizes, strict=True):
+        chosen = cells(pixels.shape[1:], *CELL, PIXELS * size // sum(sizes))
+        places.extend((pixels, window) for window in chosen)
+    return Sample(tuple(places), tuple(bands), seed)

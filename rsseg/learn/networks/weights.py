@@ -1,0 +1,62 @@
+"""Weights that somebody else trained: where their files lie, how they are read, and other numbers of bands."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rsseg.errors import InputError
+
+
+def imagenet_files(architecture: str) -> list[Path]:
+    """Where torchvision keeps an architecture's ImageNet weights in the user's cache, its first version first.
+
+    Only those for torchvision's usual input, the mean and deviation of ImageNet's colours.
+    """
+    from torchvision.models import get_model_weights
+
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    known = [weights for weights in get_model_weights(architecture) if weights.name.startswith("IMAGENET1K_V")]
+    return [folder / Path(weights.url).name for weights in known]
+
+
+def found_file(candidates: Sequence[Path], what: str, hint: str) -> Path:
+    """The first of the files that is there.
+
+    Raises: InputError that says which weights (``what``) are missing, where the first was looked for, and ``hint``.
+    """
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise InputError(f"no {what} weights at {candidates[0]}; {hint}")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a ``.safetensors`` or, through weights-only loading, a ``.pth`` file. Raises: InputError."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:
+        raise InputError(f"{path} cannot be read as weights ({type(problem).__name__})") from problem
+    if not isinstance(loaded, dict):
+        raise InputError(f"{path} holds no state dictionary of tensors")
+    return loaded
+
+
+def spread_filters(weight: Tensor, bands: int) -> Tensor:
+    """First-convolution filters (out, 3, h, w) for another number of bands: (out, bands, h, w).
+
+    The response to a grey image, repeated over the bands, stays what it is for three: filters are repeated in the
+    order of the bands, each divided by how often it occurs; fewer than three bands share the sum of all filters.
+    """
+    if weight.shape[1] != 3:
+        raise ValueError(f"a first convolution of 3 inputs is wanted, not of {weight.shape[1]}")
+    if bands < 3:
+        return weight.sum(dim=1, keepdim=True).expand(-1, bands, -1, -1) / bands
+    source = [band % 3 for band in range(bands)]
+    times = torch.tensor([source.count(band) for band in source], dtype=weight.dtype)
+    return weight[:, source] / times[:, None, None]
