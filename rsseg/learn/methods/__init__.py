@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from rsseg.errors import UsageError
 from rsseg.learn.methods.base import Method, MethodSettings
+from rsseg.learn.methods.context import Context, ContextSettings
 from rsseg.learn.methods.ddc import Ddc, DdcSettings
 from rsseg.learn.methods.gan_imsat import GanImsat
 from rsseg.learn.methods.gan_settings import GanImsatSettings
@@ -16,6 +17,7 @@ from rsseg.learn.methods.recal import Recal, RecalSettings
 from rsseg.learn.methods.wce import Wce, WceSettings
 
 METHODS: dict[str, tuple[type[MethodSettings], Any]] = {
+    "context": (ContextSettings, Context),
     "recal": (RecalSettings, Recal),
     "iic": (IicSettings, Iic),
     "iic-dense": (IicDenseSettings, IicDense),

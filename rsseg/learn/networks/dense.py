@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from rsseg.learn.networks.dic import DicHead, DicTrunk
 from rsseg.learn.networks.kanezaki import KanezakiTrunk, ResponseHead
+from rsseg.learn.networks.neighbourhood import NeighbourhoodTrunk
 from rsseg.learn.networks.net10a import Net10aHead, Net10aTrunk
 from rsseg.learn.networks.seek import SeekTrunk
 from rsseg.learn.networks.sobel import Sobel
@@ -37,11 +38,17 @@ class DenseNetworkSpec(BaseModel):
         return name
 
 
+def pointwise(width: int, classes: int) -> nn.Module:
+    """A linear head: one 1 x 1 convolution."""
+    return nn.Conv2d(width, classes, 1)
+
+
 TRUNKS: dict[str, tuple[Callable[[int, int | None], Any], Callable[[int, int], nn.Module]]] = {
     "net10a": (Net10aTrunk, Net10aHead),
     "dic": (DicTrunk, DicHead),
     "kanezaki": (KanezakiTrunk, ResponseHead),
     "seek": (SeekTrunk, ResponseHead),
+    "neighbourhood": (NeighbourhoodTrunk, pointwise),
 }
 """Name -> a trunk made for channels and a width, (n, channels, h, w) -> (n, trunk.width, h', w'), and its head, made
 for the trunk's width and the classes, -> scores (n, classes, h', w')."""
@@ -81,11 +88,6 @@ class DenseNetwork(nn.Module):
     def predict(self, x: Tensor) -> Tensor:
         """Probabilities (n, classes, h, w) float32 of tiles (n, bands, h, w)."""
         return upsampled(functional.softmax(self(x).float(), dim=1), (x.shape[2], x.shape[3]))
-
-
-def pointwise(width: int, classes: int) -> nn.Module:
-    """A linear head: one 1 x 1 convolution."""
-    return nn.Conv2d(width, classes, 1)
 
 
 def upsampled(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
