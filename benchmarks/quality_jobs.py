@@ -96,7 +96,7 @@ def clusters(scene: str, count: int) -> Iterator[Job]:
     for seed in range(count):
         for classes in (SCENES[scene][2], 10, 15, 30, 60):
             for model in ("kmeans", "iic", "recal"):
-                yield Job(scene, model, base(model, classes), seed, varied={"K": classes})
+                yield Job(scene, model, base(model, classes), seed)
 
 
 def length(scene: str, count: int) -> Iterator[Job]:

@@ -28,7 +28,9 @@ COMMANDS = {
     "consensus": "Compare label maps with each other and with a reference.",
     "evaluate": "Score a label map against a reference.",
     "legend": "Which clusters of a label map make which class.",
+    "refine": "A label map's boundaries drawn to the edges of its scene.",
     "relabel": "A label map of clusters becomes one of classes, by a legend.",
+    "map": "A named map of SCENE, without settings.",
     "run": "Run a whole pipeline over scenes.",
     "simulate": "Make a LISS-IV product with known truth.",
 }
@@ -60,7 +62,7 @@ class LazyGroup(click.Group):
 def group() -> None:
     """Land-cover maps from satellite scenes, without labels.
 
-    A first map of a scene: rsseg run quick SCENE -o OUT
+    A first map of a scene: rsseg map SCENE -o OUT
     """
 
 

@@ -35,7 +35,10 @@ def command(
     as_json: bool,
     reporter: Reporter,
 ) -> None:
-    """Compare two or more label maps of one place: Jaccard tables, matched clusters, an agreement map."""
+    """Compare two or more label maps of one place: Jaccard tables, matched clusters, an agreement map.
+
+    Of more than two maps their vote is a map too, vote.tif: what most of them say, in the clusters of the first.
+    """
     from rsseg.pipeline.stages.consensus import consensus
     from rsseg.publish.tables import json_text
 

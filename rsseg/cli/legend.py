@@ -33,9 +33,10 @@ LOW_SHARE, HIGH_DOUBT, SHOWN = 0.6, 0.4, 10
 def command(labels: Path, output: Path, as_json: bool, reporter: Reporter, **given: Any) -> None:
     """Say which clusters of the label map LABELS make which class, in a YAML file for rsseg relabel.
 
-    With --reference each cluster gets the class that it mostly lies on. With --scene and --classes N, clusters of
-    similar spectra become N classes. With --reference and --scene, clusters without a reference pixel get the class
-    of the nearest spectrum. The file is there to be edited: names, colours, lists of clusters.
+    With --reference each cluster gets the class that it mostly lies on. With --scene alone each is named by what most
+    of its pixels look like, such as "water-like". With --scene and --classes N, clusters of similar spectra become N
+    classes. With --reference and --scene, clusters without a reference pixel get the class of the nearest spectrum.
+    The file is there to be edited: names, colours, lists of clusters.
     """
     from rsseg.pipeline.stages.legend import legend
     from rsseg.publish.tables import json_text
@@ -45,6 +46,24 @@ def command(labels: Path, output: Path, as_json: bool, reporter: Reporter, **giv
 
 
 def _text(result: "Legend", labels: Path, output: Path) -> str:
+    lines = _looks(result, labels) if result.made.get("by") == "rules" else _merged(result, labels, output)
+    return "\n".join([*lines, f"next: edit {output}, then rsseg relabel {labels} --legend {output} -o CLASSES.tif"])
+
+
+def _looks(result: "Legend", labels: Path) -> Iterator[str]:
+    """Clusters by the rules that their pixels meet."""
+    width = max(len(item.name) for item in result.classes)
+    yield f"{labels}: {len(result.classes)} clusters, named by what their pixels look like"
+    yield f"  cluster  {'name':{width}}  meet the rule      pixels"
+    for item in result.classes:
+        found = result.evidence[item.value]
+        share = "no value" if found.share is None else f"{100 * found.share:.1f} %"
+        yield f"  {item.value:7}  {item.name:{width}}  {share:>13}  {found.pixels:10}"
+    yield "the share tells how uniform a cluster looks; it is no accuracy"
+
+
+def _merged(result: "Legend", labels: Path, output: Path) -> list[str]:
+    """Classes with their clusters."""
     clusters = sum(len(item.clusters) for item in result.classes)
     lines = [f"{labels}: {clusters} clusters in {len(result.classes)} classes"]
     for item in result.classes:
@@ -53,8 +72,7 @@ def _text(result: "Legend", labels: Path, output: Path) -> str:
     doubtful = [text for item in result.classes for text in _doubtful(result, item.name, item.clusters)]
     lines += ["worth a look:", *(f"  {text}" for text in doubtful[:SHOWN])] if doubtful else []
     lines += [f"  and {len(doubtful) - SHOWN} more; {output} has the evidence"] if len(doubtful) > SHOWN else []
-    lines.append(f"next: edit {output}, then rsseg relabel {labels} --legend {output} -o CLASSES.tif")
-    return "\n".join(lines)
+    return lines
 
 
 def _doubtful(result: "Legend", name: str, clusters: tuple[int, ...]) -> Iterator[str]:

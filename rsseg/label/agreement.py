@@ -44,25 +44,30 @@ def plurality(votes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def agreement(
     labels: Sequence[np.ndarray], tables: Sequence[np.ndarray], disagree: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where the matched clusters of all maps are one.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the matched clusters of all maps are one, and what most of them say.
 
     Args:
         labels: (h, w) uint8 of each map, the first of which is the pivot; 0 is no data.
         tables: for each map after the first, ``translation`` of its values into the pivot's.
         disagree: the value that says that they differ.
 
-    Returns: (map, count), both (h, w) uint8, 0 where a map has no data: the pivot's cluster or ``disagree``, and the
-    number of maps in the largest group that agrees (1: no two maps do).
+    Returns: (map, count, vote), all (h, w) uint8, 0 where a map has no data: the pivot's cluster or ``disagree``; the
+    number of maps in the largest group that agrees (1: no two maps do); and the cluster of that group in the pivot's
+    numbers, the pivot's own where several groups are the largest.
     """
     valid = np.logical_and.reduce([values > 0 for values in labels])
     translated = [labels[0], *(table[values] for table, values in zip(tables, labels[1:], strict=True))]
     agreed = np.logical_and.reduce([values == labels[0] for values in translated])
     result = np.where(agreed, labels[0], np.uint8(disagree))
-    count = plurality(translated)[1] if len(labels) > 2 else agreed.astype(np.uint8) + np.uint8(1)
-    result[~valid] = 0
-    count[~valid] = 0
-    return result, count
+    if len(labels) > 2:
+        winner, count = plurality(translated)
+        vote = np.where(winner > 0, winner, labels[0])
+    else:
+        count, vote = agreed.astype(np.uint8) + np.uint8(1), labels[0].copy()
+    for layer in (result, count, vote):
+        layer[~valid] = 0
+    return result, count, vote
 
 
 class VoteTally:

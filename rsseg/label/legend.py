@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, f
 
 from rsseg.errors import InputError
 
-How = Literal["reference", "spectra", "none"]
-"""What put a cluster into its class: the reference pixels on it, its mean spectrum, or nothing (its class is new)."""
+How = Literal["reference", "spectra", "rules", "none"]
+"""What put a cluster into its class: the reference pixels on it, its mean spectrum, the rules that its pixels meet, or
+nothing (its class is new)."""
 
 Value = Annotated[StrictInt, Field(ge=1, le=255)]
 
@@ -78,8 +79,9 @@ class Evidence(_Strict):
     """Why a cluster is in the class that a legend was made with.
 
     ``pixels`` are those that say so: the cluster's pixels on the reference, or with valid values in the scene.
-    ``share`` is the part of them on the class, for ``how`` "reference". For "spectra", ``doubt`` is d / (d + e) with
-    the distance d of the cluster's spectrum to its class and e to the next one: 0 is none, 0.5 as near to the next.
+    ``share`` is, for ``how`` "reference", the part of them on the class; for "rules", the part that meets the rule of
+    the name (of a mixed one, the first), which is no accuracy. For "spectra", ``doubt`` is d / (d + e) with the
+    distance d of the cluster's spectrum to its class and e to the next one: 0 is none, 0.5 as near to the next.
     """
 
     how: How

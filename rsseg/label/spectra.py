@@ -63,7 +63,7 @@ def cluster_spectra(source: LabelMap, scene: Scene, reporter: Reporter = SILENT)
     moments = _Moments(len(scene.bands))
     pixels = np.zeros(256, np.int64)
     with reporter.task("spectra", source.grid.height) as task:
-        for labels, values, valid in _strips(source, scene):
+        for labels, values, valid in map_and_scene(source, scene):
             pixels += np.bincount(labels.ravel(), minlength=256)
             _gather(moments, labels, values, valid)
             task.advance(len(labels))
@@ -79,7 +79,7 @@ def _column_sums(values: np.ndarray) -> np.ndarray:
     return np.array([math.fsum(column) for column in values.T])
 
 
-def _strips(source: LabelMap, scene: Scene) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def map_and_scene(source: LabelMap, scene: Scene) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Labels (h, w), stored values (bands, h, w) and valid (h, w) of each strip; both files are read ahead."""
     windows = tuple(label_windows(source.grid))
     with scene.open() as reader:

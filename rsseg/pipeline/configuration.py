@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 import rsseg
 from rsseg.errors import InputError, UsageError
+from rsseg.label.refine import RefineMethod
 from rsseg.label.segmentation_scores import Regions
 from rsseg.learn.methods import METHODS, MethodSettings, describe, settings_of
 from rsseg.pipeline.sweep import expanded
@@ -68,6 +69,9 @@ class SegmentConfig(_Strict):
     stride: int | None = Field(None, ge=1, description="Step between patches; each model's own by default.")
     resolution: Literal["pixel", "patch"] = "pixel"
     confidence: bool = True
+    refine: RefineMethod | Literal["none"] = Field(
+        "none", description="How every map is drawn to the scene's edges; the confidence is the labelling's."
+    )
 
 
 class EvaluateConfig(_Strict):
@@ -89,6 +93,9 @@ class PipelineConfig(_Strict):
     models: dict[str, ModelConfig]
     segment: SegmentConfig = SegmentConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    names: Literal["spectra", "none"] = Field(
+        "none", description="spectra: the maps' clusters are named by what their mean spectra say of them."
+    )
     consensus: bool = True
     pictures: bool = True
     varied: dict[str, dict[str, Any]] = Field({}, description="Made by a sweep: variant -> its model and options.")
@@ -109,15 +116,16 @@ def load_pipeline(source: str, overrides: Mapping[str, Any] | None = None) -> Pi
 
     Of the overrides, ``bands`` and ``scale`` are the pipeline's own, ``classes`` (of the map: ``merge_to`` where
     clusters are merged) and ``seed`` hold for every model, ``epochs`` for every model but k-means, and ``patch`` and
-    ``stride`` for every model of patches.
+    ``stride`` for every model of patches. ``models`` holds settings of single models, by name.
     Raises: UsageError for an unknown key, a wrong value or a file that is not there; InputError for broken YAML.
     """
     content = _parsed(source)
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     content.update({key: given.pop(key) for key in ("bands", "scale") if key in given})
-    for model in (content.get("models") or {}).values() if isinstance(content.get("models"), dict) else ():
+    own = given.pop("models", {})
+    for name, model in (content.get("models") or {}).items() if isinstance(content.get("models"), dict) else ():
         if isinstance(model, dict):
-            model.update(_overrides_of(model, given))
+            model.update({**_overrides_of(model, given), **own.get(name, {})})
     try:
         config = PipelineConfig.model_validate(expanded(content, source))
     except ValidationError as problem:

@@ -8,9 +8,11 @@ from typing import Any
 from rsseg.label.reference import open_reference
 from rsseg.learn.training import TrainingSettings
 from rsseg.pipeline.cache import Node
-from rsseg.pipeline.plan import Plan, RunScene, TrainedModel, takes_stride
+from rsseg.pipeline.plan import VOTE, Plan, RunScene, TrainedModel, takes_stride
 from rsseg.pipeline.stages import consensus as consensus_stage
 from rsseg.pipeline.stages import evaluate as evaluate_stage
+from rsseg.pipeline.stages import legend as legend_stage
+from rsseg.pipeline.stages import refine as refine_stage
 from rsseg.pipeline.stages import relabel as relabel_stage
 from rsseg.pipeline.stages import segment as segment_stage
 from rsseg.pipeline.stages import sweep as sweep_stage
@@ -21,7 +23,18 @@ from rsseg.publish.quicklook import picture_labels, picture_scene
 from rsseg.scene.radiometry import Calibration
 from rsseg.scene.sensors import open_scene
 
-VERSIONS = {"toa": 1, "picture": 1, "train": 1, "segment": 2, "merge": 1, "consensus": 1, "evaluate": 2, "sweep": 1}
+VERSIONS = {
+    "toa": 1,
+    "picture": 1,
+    "train": 1,
+    "segment": 2,
+    "refine": 1,
+    "merge": 1,
+    "name": 1,
+    "consensus": 2,
+    "evaluate": 2,
+    "sweep": 1,
+}
 """Raise a stage's number when its outputs change for equal inputs: what older versions cached is then redone."""
 
 
@@ -34,8 +47,8 @@ def nodes_of(plan: Plan) -> list[Node]:
         for model in models:
             nodes += _segment_nodes(plan, scene, model)
         nodes += _consensus_nodes(plan, scene, models)
-        for model in models:
-            nodes += _evaluation_nodes(plan, scene, model)
+        for name, labels in _maps_to_score(plan, scene, models):
+            nodes += _evaluation_nodes(plan, scene, name, labels)
     return [*nodes, *_sweep_nodes(plan)]
 
 
@@ -106,7 +119,7 @@ def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
 
 
 def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator[Node]:
-    chosen, target = plan.config.segment, plan.clusters(scene, model)
+    chosen, target = plan.config.segment, plan.labelled(scene, model)
     confidence = plan.folder / scene.name / "confidence" / f"{model.name}.tif" if chosen.confidence else None
     inputs = [plan.input(scene), plan.model(model)]
     stride = chosen.stride if takes_stride(model.config.settings) else None
@@ -127,20 +140,43 @@ def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator
         overwrite=True,
         reporter=plan.reporter,
     )
-    config = {**chosen.model_dump(), "bands": plan.bands, "scale": plan.config.scale}
+    config = {**chosen.model_dump(exclude={"refine"}), "bands": plan.bands, "scale": plan.config.scale}
     outputs = [target, *sidecars(target), *([confidence] if confidence else [])]
     yield _node(f"segment {scene.name} {model.name}", config, inputs, outputs, run)
+    if chosen.refine != "none":
+        yield _refine_node(plan, scene, model, refine_stage.RefineSettings(method=chosen.refine))
     if model.config.merge_to is not None:
         yield _merge_node(plan, scene, model, model.config.merge_to)
+    if plan.config.names != "none":
+        yield _name_node(plan, scene, model)
     if plan.config.pictures:
         labels, picture = plan.labels(scene, model), plan.folder / scene.name / "pictures" / f"{model.name}.png"
         run_picture = partial(picture_labels, labels, picture, overwrite=True)
         yield _node(f"picture {scene.name} {model.name}", {}, [labels], [picture], run_picture)
 
 
+def _refine_node(plan: Plan, scene: RunScene, model: TrainedModel, settings: refine_stage.RefineSettings) -> Node:
+    """From the map as labelled to one that follows the scene's edges."""
+    labels, target = plan.labelled(scene, model), plan.clusters(scene, model)
+    run = partial(
+        refine_stage.refine,
+        labels,
+        plan.input(scene),
+        target,
+        settings,
+        bands=plan.bands,
+        scale=plan.config.scale,
+        overwrite=True,
+        reporter=plan.reporter,
+    )
+    config = {**settings.model_dump(), "bands": plan.bands, "scale": plan.config.scale}
+    inputs, outputs = [labels, plan.input(scene)], [target, *sidecars(target)]
+    return _node(f"refine {scene.name} {model.name}", config, inputs, outputs, run)
+
+
 def _merge_node(plan: Plan, scene: RunScene, model: TrainedModel, classes: int) -> Node:
     """From the map of many clusters to one of few classes."""
-    clusters, target = plan.clusters(scene, model), plan.labels(scene, model)
+    clusters, target = plan.clusters(scene, model), plan.merged(scene, model)
     run = partial(
         relabel_stage.merge,
         clusters,
@@ -155,6 +191,23 @@ def _merge_node(plan: Plan, scene: RunScene, model: TrainedModel, classes: int) 
     outputs = [target, *sidecars(target), relabel_stage.legend_path(target)]
     config = {"classes": classes, "bands": plan.bands, "scale": plan.config.scale}
     return _node(f"merge {scene.name} {model.name}", config, [clusters, plan.input(scene)], outputs, run)
+
+
+def _name_node(plan: Plan, scene: RunScene, model: TrainedModel) -> Node:
+    """From the map of clusters to the same map with names and colours by their spectra."""
+    clusters, target = plan.merged(scene, model), plan.labels(scene, model)
+    run = partial(_name, clusters, plan.input(scene), target, plan)
+    outputs = [target, *sidecars(target), relabel_stage.legend_path(target)]
+    config = {"names": plan.config.names, "bands": plan.bands, "scale": plan.config.scale}
+    return _node(f"name {scene.name} {model.name}", config, [clusters, plan.input(scene)], outputs, run)
+
+
+def _name(clusters: Path, scene: Path, target: Path, plan: Plan) -> None:
+    legend, config = relabel_stage.legend_path(target), plan.config
+    legend_stage.name_clusters(
+        clusters, scene, legend, bands=plan.bands, scale=config.scale, overwrite=True, reporter=plan.reporter
+    )
+    relabel_stage.relabel(clusters, legend, target, overwrite=True, reporter=plan.reporter)
 
 
 def _consensus_nodes(plan: Plan, scene: RunScene, models: Sequence[TrainedModel]) -> Iterator[Node]:
@@ -175,13 +228,22 @@ def _consensus_nodes(plan: Plan, scene: RunScene, models: Sequence[TrainedModel]
     config = {"names": names, "field": scene.field}
     inputs = [*maps, *([scene.reference] if scene.reference else [])]
     outputs = [folder / consensus_stage.TABLE]
+    if len(models) > 2:
+        outputs += [folder / consensus_stage.VOTE, *sidecars(folder / consensus_stage.VOTE)]
     yield _node(f"consensus {scene.name}", config, inputs, outputs, run, partial(_check_reference, plan, scene))
 
 
-def _evaluation_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator[Node]:
+def _maps_to_score(plan: Plan, scene: RunScene, models: Sequence[TrainedModel]) -> Iterator[tuple[str, Path]]:
+    """The models' maps of a scene by name and, where more than two are compared, their vote."""
+    yield from ((model.name, plan.labels(scene, model)) for model in models)
+    if plan.config.consensus and len(models) > 2:
+        yield VOTE, plan.folder / scene.name / "consensus" / consensus_stage.VOTE
+
+
+def _evaluation_nodes(plan: Plan, scene: RunScene, name: str, labels: Path) -> Iterator[Node]:
     if scene.reference is None:
         return
-    labels, folder = plan.labels(scene, model), _evaluation(plan, scene, model)
+    folder = _evaluation(plan, scene, name)
     run = partial(
         evaluate_stage.evaluate,
         labels,
@@ -192,7 +254,7 @@ def _evaluation_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Itera
         **plan.config.evaluate.model_dump(),
     )
     config = {"field": scene.field, **plan.config.evaluate.model_dump()}
-    title = f"evaluate {scene.name} {model.name}"
+    title = f"evaluate {scene.name} {name}"
     inputs, outputs = [labels, scene.reference], [folder / evaluate_stage.TABLE]
     yield _node(title, config, inputs, outputs, run, partial(_check_reference, plan, scene))
 
@@ -208,7 +270,7 @@ def _sweep_nodes(plan: Plan) -> Iterator[Node]:
         return
     models = {model.name: plan.model(model) for model in plan.models if model.name in varied}
     evaluations = [
-        (scene.name, model.name, _evaluation(plan, scene, model) / evaluate_stage.TABLE)
+        (scene.name, model.name, _evaluation(plan, scene, model.name) / evaluate_stage.TABLE)
         for scene in plan.scenes
         for model in plan.models
         if scene.reference and scene in model.applied_to and model.name in models
@@ -219,9 +281,9 @@ def _sweep_nodes(plan: Plan) -> Iterator[Node]:
     yield _node("sweep", dict(varied), inputs, [target], run)
 
 
-def _evaluation(plan: Plan, scene: RunScene, model: TrainedModel) -> Path:
+def _evaluation(plan: Plan, scene: RunScene, name: str) -> Path:
     """The folder of a map's evaluation."""
-    return plan.folder / scene.name / "evaluation" / model.name
+    return plan.folder / scene.name / "evaluation" / name
 
 
 def _check_reference(plan: Plan, scene: RunScene) -> None:

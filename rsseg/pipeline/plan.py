@@ -7,11 +7,14 @@ from pathlib import Path
 from rsseg.errors import GridError, InputError, UsageError
 from rsseg.label.reference import is_vector
 from rsseg.learn.methods import MethodSettings
-from rsseg.pipeline.configuration import ModelConfig, PipelineConfig, SegmentConfig
+from rsseg.pipeline.configuration import ModelConfig, PipelineConfig
 from rsseg.pipeline.inputs import open_scenes
 from rsseg.progress import SILENT, Reporter
 from rsseg.scene.grid import PatchGrid
 from rsseg.scene.source import Scene
+
+VOTE = "vote"
+"""What the vote of several models' maps is called where it is evaluated beside them."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,24 @@ class Plan:
         """Where a model lies."""
         return self.folder / "models" / f"{model.name}.safetensors"
 
+    def labelled(self, scene: RunScene, model: TrainedModel) -> Path:
+        """Where the map lies as the model labelled it: that of its clusters, unless that is made by refining."""
+        if self.config.segment.refine == "none":
+            return self.clusters(scene, model)
+        return self.folder / scene.name / "unrefined" / f"{model.name}.tif"
+
     def clusters(self, scene: RunScene, model: TrainedModel) -> Path:
-        """Where the map of a model's own clusters lies: the label map, unless it is made of merged clusters."""
+        """Where the map of a model's own clusters lies: the label map, unless that is made of merged or named ones."""
         if model.config.merge_to is None:
-            return self.labels(scene, model)
+            return self.merged(scene, model)
         return self.folder / scene.name / "clusters" / f"{model.name}.tif"
+
+    def merged(self, scene: RunScene, model: TrainedModel) -> Path:
+        """Where the map lies that is named: of merged clusters where they are merged; the label map without names."""
+        if self.config.names == "none":
+            return self.labels(scene, model)
+        folder = "clusters" if model.config.merge_to is None else "merged"
+        return self.folder / scene.name / folder / f"{model.name}.tif"
 
     def labels(self, scene: RunScene, model: TrainedModel) -> Path:
         """Where a label map lies."""
@@ -102,10 +118,10 @@ def make_plan(
             raise InputError(f"the reference {path} does not exist")
     named = _named(open_scenes(scenes, config.bands, config.scale), references, reference_field)
     models = [model for name, chosen in config.models.items() for model in _trained_models(name, chosen, named)]
-    _check_names(models)
+    _check_names(models, config.consensus)
     for model in models:
         for scene in model.applied_to:
-            _check_patches(model, scene, config.segment)
+            _check_patches(model, scene, config)
     return Plan(config, named, models, folder, machine or Machine(), reporter)
 
 
@@ -122,16 +138,18 @@ def _named(scenes: Sequence[Scene], references: Sequence[Path], field: str | Non
     return named
 
 
-def _check_names(models: Sequence[TrainedModel]) -> None:
+def _check_names(models: Sequence[TrainedModel], compared: bool) -> None:
     names = [model.name for model in models]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise UsageError(f"two models of this pipeline would be called {twice}; rename one of them")
+    if VOTE in names and compared and len(names) > 2:
+        raise UsageError(f"the vote of all maps is called {VOTE}; rename the model of that name")
 
 
-def _check_patches(model: TrainedModel, scene: RunScene, chosen: SegmentConfig) -> None:
+def _check_patches(model: TrainedModel, scene: RunScene, config: PipelineConfig) -> None:
     """Refuse patches that do not fit the scene, or that leave pixels without a label, before anything runs."""
-    settings = model.config.settings
+    settings, chosen = model.config.settings, config.segment
     stride = (chosen.stride if takes_stride(settings) else None) or settings.stride
     try:
         PatchGrid.of(scene.source.grid.shape, settings.patch, stride)
@@ -141,6 +159,10 @@ def _check_patches(model: TrainedModel, scene: RunScene, chosen: SegmentConfig) 
         raise UsageError(
             f"model {model.name}: merge_to needs a map of pixels; leave segment: {{resolution: patch}} out"
         )
+    if config.names != "none" and chosen.resolution == "patch":
+        raise UsageError("names need a map of pixels; leave segment: {resolution: patch} out, or names: spectra")
+    if chosen.refine != "none" and chosen.resolution == "patch":
+        raise UsageError("refine needs a map of pixels; leave segment: {resolution: patch} out, or refine")
     if settings.dense and chosen.resolution == "patch":
         raise UsageError(f"model {model.name} labels pixels, not patches; leave segment: {{resolution: patch}} out")
     if chosen.resolution == "pixel" and stride > settings.patch and not settings.dense:

@@ -84,9 +84,24 @@ def test_agreement_carries_the_pivots_cluster() -> None:
     ]
     to_pivot = np.zeros(256, np.uint8)
     to_pivot[[5, 6]] = 1, 2
-    result, count = agreement(labels, [to_pivot, np.arange(256, dtype=np.uint8)], disagree=9)
+    result, count, vote = agreement(labels, [to_pivot, np.arange(256, dtype=np.uint8)], disagree=9)
     assert result.tolist() == [[1, 9, 2, 0]]
     assert count.tolist() == [[3, 2, 3, 0]]
+    assert vote.tolist() == [[1, 2, 2, 0]]
+
+
+@pytest.mark.parametrize("maps", [2, 3, 4])
+def test_the_vote_is_the_most_frequent_cluster_and_the_pivots_among_equals(rng: np.random.Generator, maps: int) -> None:
+    labels = list(rng.integers(0, 5, (maps, 20, 30)).astype(np.uint8))
+    tables = [np.append(rng.permutation(5), np.zeros(251)).astype(np.uint8) for _ in labels[1:]]
+    vote = agreement(labels, tables, disagree=9)[2]
+    for place in np.ndindex(vote.shape):
+        own = [int(item[place]) for item in labels]
+        said = [own[0], *(int(table[value]) for table, value in zip(tables, own[1:], strict=True))]
+        most = [said.count(value) if value else 0 for value in said]
+        winners = {value for value, votes in zip(said, most, strict=True) if votes == max(most)}
+        wanted = 0 if 0 in own else winners.pop() if len(winners) == 1 else own[0]
+        assert vote[place] == wanted
 
 
 def slow_intersection(m1: np.ndarray, m2: np.ndarray, r: np.ndarray, value: int) -> float:

@@ -98,3 +98,19 @@ def test_fewer_patches_than_clusters_are_refused() -> None:
     samples = samples_of(scene_of(blocks_scene(8, 16, block=4)[0]), 8, 8)
     with pytest.raises(TrainingError, match="2 patches cannot make 4 clusters"):
         fitted(samples)
+
+
+def test_an_even_sample_has_no_cluster_above_the_median() -> None:
+    labels = np.repeat([0, 1, 2, 3, 4], [1000, 300, 100, 20, 5])
+    chosen = even_sample(labels, 5, seed=0)
+    assert np.bincount(labels[chosen]).tolist() == [100, 100, 100, 20, 5]
+    assert np.array_equal(chosen, even_sample(labels, 5, seed=0))
+    assert not np.array_equal(chosen, even_sample(labels, 5, seed=1))
+
+
+def test_balanced_centres_reach_a_small_group_that_plain_ones_miss() -> None:
+    """A wide cloud of many vectors, and a small group beside its edge."""
+    rng = np.random.default_rng(0)
+    vectors = np.concatenate([rng.uniform(0, 10, (20_000, 1)), rng.normal(11.5, 0.05, (60, 1))]).astype(np.float32)
+    near = [float(np.abs(centres_of(vectors, 6, 0, 3, balanced) - 11.5).min()) for balanced in (False, True)]
+    assert near[1] < near[0] - 0.1

@@ -165,3 +165,30 @@ def test_two_processes_have_the_loss_and_the_gradient_of_one() -> None:
     for vector in found:
         torch.testing.assert_close(vector[0], whole[0], rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(sum(found)[1:] / 2, whole[1:], rtol=1e-9, atol=1e-13)
+
+
+def test_with_a_tolerance_unequal_clusters_cost_nothing_up_to_it() -> None:
+    """Perfect pairs of clusters with unequal masses: the information is their entropy, capped at ln K - tolerance."""
+    shares = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
+    entropy = float(-(shares * shares.log()).sum())
+    joint = torch.diag(shares)
+    assert float(information(joint)) == pytest.approx(entropy)
+    loose, tight = math.log(3) - entropy + 0.1, math.log(3) - entropy - 0.1
+    assert float(information(joint, tolerance=tight)) == pytest.approx(entropy)
+    assert float(information(joint, tolerance=loose)) == pytest.approx(entropy - 2 * 0.1)
+    equal = torch.eye(3, dtype=torch.float64) / 3
+    assert float(information(equal, tolerance=loose)) == pytest.approx(math.log(3) - 2 * loose)
+
+
+def test_within_the_tolerance_the_masses_have_no_gradient() -> None:
+    scores = torch.tensor([[2.0, 0.0, 0.0], [2.0, 0.0, 0.1], [0.0, 2.0, 0.0], [0.0, 0.1, 2.0]], dtype=torch.float64)
+    for tolerance in (0.0, 0.9):
+        raw = scores.clone().requires_grad_()
+        p = raw.softmax(dim=1)
+        iic_loss(p, p, tolerance=tolerance).backward()
+        found = raw.grad
+        plain = scores.clone().requires_grad_()
+        q = plain.softmax(dim=1)
+        table = joint(q, q)
+        (-(table * table.log()).sum() if tolerance else -information(table)).backward()
+        assert torch.allclose(found, plain.grad)  # type: ignore[arg-type]

@@ -49,7 +49,7 @@ def test_an_unknown_key_is_named(tmp_path: Path, content: object, key: str) -> N
         ({}, "lacks 'models'"),
         ({"models": {}}, "no model is named"),
         ({"models": {"a": {}}}, r"lacks 'models\.a\.method'"),
-        ({"models": {"a": {"method": "recall"}}}, "no such method; choose one of recal, "),
+        ({"models": {"a": {"method": "recall"}}}, "no such method; choose one of context, recal, "),
         ({"models": {"A/b": {"method": "recal"}}}, "model name 'A/b' becomes a file name"),
         ({"models": {"a": {"method": "recal", "epochs": 0}}}, r"models\.a: recal: epochs = 0"),
         ({"models": {"a": {"method": "recal", "classes": 256}}}, "classes = 256"),
@@ -82,7 +82,7 @@ def test_a_binary_file_is_no_pipeline(tmp_path: Path) -> None:
 
 
 def test_a_pipeline_that_is_not_there_is_said_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"there is no pipeline nothing.*cross-scene, quick, recal-liss4"):
+    with pytest.raises(UsageError, match=r"there is no pipeline nothing.*cross-scene, default, quick, recal-liss4"):
         load_pipeline("nothing")
 
 
@@ -103,6 +103,15 @@ def test_overrides_go_where_they_make_sense(tmp_path: Path) -> None:
     assert (recal.settings.classes, kmeans.settings.classes) == (7, 7)
     assert (recal.settings.patch, recal.settings.stride, recal.settings.epochs) == (16, 4, 9)
     assert (kmeans.settings.patch, kmeans.settings.stride) == (1, 1)
+
+
+def test_a_single_models_overrides_come_last(tmp_path: Path) -> None:
+    own = {"recal": {"patch": 16, "classes": 3}}
+    config = loaded(tmp_path, {"models": MODELS}, classes=7, models=own)
+    assert (config.models["recal"].settings.classes, config.models["kmeans"].settings.classes) == (3, 7)
+    assert config.models["recal"].settings.patch == 16
+    with pytest.raises(UsageError, match="has no setting 'pach'"):
+        loaded(tmp_path, {"models": MODELS}, models={"recal": {"pach": 16}})
 
 
 def test_overrides_that_are_none_change_nothing(tmp_path: Path) -> None:
@@ -129,7 +138,7 @@ def test_the_pipelines_that_come_with_rsseg_are_valid(name: str) -> None:
 
 
 def test_unknown_methods_and_settings_are_refused() -> None:
-    with pytest.raises(UsageError, match="no method is called 'dec'; choose one of recal, "):
+    with pytest.raises(UsageError, match="no method is called 'dec'; choose one of context, recal, "):
         settings_of("dec")
     with pytest.raises(UsageError, match="recal has no setting 'lr'"):
         settings_of("recal", lr=3)

@@ -82,6 +82,10 @@ def test_three_maps_agree_and_are_counted(tmp_path: Path, maps: list[Path], rsse
     assert np.array_equal(count == 3, all_agree)
     assert np.array_equal(count == 1, valid & ~np.logical_or.reduce(pairs))
     assert np.array_equal(count == 0, ~valid)
+    most = np.where((same[1] == same[2]) & (same[1] > 0), same[1], same[0])
+    assert np.array_equal(read(out / "vote.tif"), most * valid)
+    with LabelMap(out / "vote.tif") as vote:
+        assert vote.names == {value: f"cluster {value}" for value in range(1, 5)}
     # every pair is compared over the same pixels, those that all three label
     assert {pair["pixels"] for pair in stored["pairs"]} == {int(valid.sum())}
 

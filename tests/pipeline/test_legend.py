@@ -178,14 +178,14 @@ def test_wrong_use_says_the_way_out(tmp_path: Path, scene: Path, rsseg: Run) -> 
     empty = write_map(tmp_path / "empty.tif", np.zeros(SHAPE, np.uint8))
     out = tmp_path / "l.yaml"
     cases = [
-        ((), 2, "--reference REF, or with --scene SCENE and --classes N"),
-        (("--scene", scene), 2, "--classes N"),
+        ((), 2, "--reference REF, or with --scene SCENE (and --classes N"),
         (("--classes", 3), 2, "--scene SCENE"),
         (("--reference", reference, "--field", "class", "--classes", 3), 2, "leave out --classes"),
         (("--reference", reference), 2, "--field"),
         (("--scene", scene, "--classes", 4), 2, "3 clusters in the scene, too few for 4 classes"),
         (("--scene", scene, "--classes", 0), 2, "0"),
         (("--scene", other, "--classes", 2), 1, "another grid"),
+        (("--scene", other), 1, "another grid"),
         (("--reference", reference, "--field", "class", "--scene", other), 1, "another grid"),
         (("--scene", tmp_path / "absent.tif", "--classes", 2), 1, "does not exist"),
     ]

@@ -30,7 +30,7 @@ def fit_channels(
     """
     if settings.plain:
         return None
-    sample = _sample([ScenePixels(scene) for scene in scenes], bands, seed)
+    sample = draw_sample([ScenePixels(scene) for scene in scenes], bands, seed)
     if not len(sample.values):
         raise TrainingError(
             f"no pixel in a sample of {', '.join(scene.name for scene in scenes)} is valid; check the nodata value"
@@ -43,7 +43,7 @@ def fit_channels(
     return Channels(parts=parts, smoothing=smoothing)
 
 
-def _sample(scenes: Sequence[Pixels], bands: Sequence[str], seed: int) -> Sample:
+def draw_sample(scenes: Sequence[Pixels], bands: Sequence[str], seed: int = 0) -> Sample:
     """Windows of all scenes, of each in proportion to its size."""
     sizes = [pixels.shape[1] * pixels.shape[2] for pixels in scenes]
     places: list[tuple[Pixels, Window]] = []

@@ -1,5 +1,6 @@
 """Smoothing of the bands that keeps edges, and how strong noise is."""
 
+from collections.abc import Iterator
 from math import sqrt
 from typing import Self
 
@@ -46,14 +47,15 @@ class Bilateral(BaseModel):
 
     mean: tuple[float, ...]
     sigma: tuple[float, ...]
-    radius: int = Field(2, ge=1)
-    passes: int = Field(1, ge=1)
+    radius: int = Field(3, ge=1)
+    passes: int = Field(2, ge=1)
 
     @classmethod
-    def fit(cls, sample: Sample) -> Self:
-        """The filter for the noise of a sample."""
-        sigma = STRENGTH * noise(sample.differences, sample.values.std(axis=0))
-        return cls(mean=tuple(sample.values.mean(axis=0).tolist()), sigma=tuple(sigma.tolist()))
+    def fit(cls, sample: Sample, strength: float = STRENGTH, radius: int = 3, passes: int = 2) -> Self:
+        """The filter for the noise of a sample, of which pixels may differ by ``strength`` times and be alike."""
+        sigma = strength * noise(sample.differences, sample.values.std(axis=0))
+        mean = sample.values.mean(axis=0)
+        return cls(mean=tuple(mean.tolist()), sigma=tuple(sigma.tolist()), radius=radius, passes=passes)
 
     @property
     def reach(self) -> int:
@@ -65,17 +67,27 @@ class Bilateral(BaseModel):
 
         Sums are taken neighbour by neighbour in one order, so that a pixel's value depends on its neighbours alone.
         """
-        unit = np.array(self.sigma)[:, None, None] * sqrt(2 * len(self.sigma))
-        mean = np.array(self.mean, np.float32)[:, None, None]
-        scaled = (values - mean) * (1 / unit).astype(np.float32)
+        scaled = self.scaled(values)
         for _ in range(self.passes):
             scaled[:, ~valid] = FAR
             scaled = self._pass(scaled)
             valid = valid[self.radius : -self.radius, self.radius : -self.radius]
-        scaled *= unit.astype(np.float32)
-        scaled += mean
+        scaled *= self._unit.astype(np.float32)
+        scaled += self._mean
         scaled[:, ~valid] = 0
         return scaled
+
+    @property
+    def _unit(self) -> NDArray[np.float64]:
+        return np.array(self.sigma)[:, None, None] * sqrt(2 * len(self.sigma))
+
+    @property
+    def _mean(self) -> NDArray[np.float32]:
+        return np.array(self.mean, np.float32)[:, None, None]
+
+    def scaled(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values (bands, h, w) in units in which the sum of squared differences is the exponent of a pair's weight."""
+        return (values - self._mean) * (1 / self._unit).astype(np.float32)
 
     def _pass(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
         """One pass over (bands, h, w), by blocks of rows; the result lacks ``radius`` pixels on each side."""
@@ -96,24 +108,34 @@ class Bilateral(BaseModel):
         a row's end are of another row: pixels within ``radius`` of the block's sides come out wrong.
         """
         total, weights = flat.copy(), np.ones(flat.shape[1], np.float32)
-        weight, part = np.empty_like(weights), np.empty_like(weights)
+        part = np.empty_like(weights)
+        for step, w in self.pairs(flat, width):
+            p = part[: len(w)]
+            weights[: len(w)] += w
+            weights[step:] += w
+            for band, pixels in enumerate(flat):
+                total[band, : len(w)] += np.multiply(w, pixels[step:], out=p)
+                total[band, step:] += np.multiply(w, pixels[: len(w)], out=p)
+        total /= weights
+        return total
+
+    def pairs(self, flat: NDArray[np.float32], width: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Weights of all pairs of neighbours among scaled pixels (bands, n) that lie row after row, each of ``width``.
+
+        Gives for each place of a later neighbour how many pixels later it lies, and the weights (n - step,) of every
+        pixel with its neighbour there; their memory is used again for the next place.
+        """
+        weight, part = np.empty(flat.shape[1], np.float32), np.empty(flat.shape[1], np.float32)
         for i, j in self._half():
             step = i * width + j
             w, p = weight[: len(weight) - step], part[: len(part) - step]
-            first, second = flat[:, : len(weight) - step], flat[:, step:]
             w.fill(np.float32(0.5 * (i * i + j * j) / (0.8 * self.radius) ** 2))
-            for one, other in zip(first, second, strict=True):
-                np.subtract(other, one, out=p)
+            for pixels in flat:
+                np.subtract(pixels[step:], pixels[: len(w)], out=p)
                 np.multiply(p, p, out=p)
                 np.add(w, p, out=w)
             np.exp(np.negative(w, out=w), out=w)
-            weights[: len(w)] += w
-            weights[step:] += w
-            for band, (one, other) in enumerate(zip(first, second, strict=True)):
-                total[band, : len(w)] += np.multiply(w, other, out=p)
-                total[band, step:] += np.multiply(w, one, out=p)
-        total /= weights
-        return total
+            yield step, w
 
     def _half(self) -> list[tuple[int, int]]:
         """The neighbours (i, j) that come after a pixel, row by row."""

@@ -22,13 +22,15 @@ def iic_dense_loss(
     displacement: int = 10,
     weight: float = 1.0,
     collapsed: bool = False,
+    tolerance: float = 0.0,
 ) -> Tensor:
     """Minus the information (eq. 5) between pixel u of one map and pixel u + t of the other, over all |t| <= d.
 
     ``first``, ``second``: probabilities (n, classes, h, w) of the two of a pair, the second already brought back to
     the first one's coordinates. ``mask``: (n, h, w), 0 where a pixel of either must not count. ``displacement`` is d
     in pixels, ``weight`` the entropy coefficient lambda. ``collapsed``: the information of the mean joint matrix,
-    instead of the mean information of (2 d + 1)^2 matrices, which the paper found slightly better.
+    instead of the mean information of (2 d + 1)^2 matrices, which the paper found slightly better. ``tolerance``: nats
+    by which the clusters may be unequal at no cost (``information``).
 
     The loss lies in [-ln K, 0] at weight 1, never below -(2 weight - 1) ln K above it, and is computed in at least
     float32. Under several processes it is the loss of the pairs of all of them.
@@ -47,7 +49,7 @@ def iic_dense_loss(
         sums = pooled_sums if collapsed else displaced_sums
         # the transforms' rounding leaves tiny negative sums; and of no pixels at all, 0 / 0
         totals = summed(sums(first, second, displacement)).clamp_min(torch.finfo(first.dtype).tiny)
-        return -information(normalised(totals), weight).mean()
+        return -information(normalised(totals), weight, tolerance).mean()
 
 
 def pooled_sums(first: Tensor, second: Tensor, displacement: int) -> Tensor:

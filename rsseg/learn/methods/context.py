@@ -55,6 +55,9 @@ class ContextSettings(MethodSettings):
     spectral_weight: float = Field(3.0, ge=0, description="Of spectra, against neighbours, when clusters are merged.")
     information: float = Field(1.0, ge=0, description="Weight of mutual information against staying with the start.")
     entropy_weight: float = Field(1.0, gt=0, description="IIC's lambda: above 1, clusters are kept more equal.")
+    balance_tolerance: float = Field(
+        0.0, ge=0, description="Nats below ln K within which unequal clusters cost nothing."
+    )
     displacement: int = Field(3, ge=1, description="Largest distance, in pixels, of neighbours that share information.")
     crop: int = Field(48, ge=8, description="Side of the part of a tile that a step trains on.")
     batch: int = Field(8, ge=1, description="Tiles in a batch.")
@@ -112,7 +115,13 @@ class ContextPhase(Phase):
         if self.information:
             p = functional.softmax(scores, dim=1)
             loss = loss + self.information * iic_dense_loss(
-                p, p, valid, displacement=settings.displacement, weight=settings.entropy_weight, collapsed=True
+                p,
+                p,
+                valid,
+                displacement=settings.displacement,
+                weight=settings.entropy_weight,
+                collapsed=True,
+                tolerance=settings.balance_tolerance,
             )
         return backward(loss)
 

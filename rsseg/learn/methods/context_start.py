@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from rsseg.errors import TrainingError
 from rsseg.learn.bottleneck import Level, merge_levels, neighbour_counts
+from rsseg.learn.methods.kmeans import centres_of
 from rsseg.learn.samples import Samples
 
-TILE_PIXELS = 1 << 22
+TILE_PIXELS = 1 << 21
 """Pixels, of tiles drawn by the seed, whose neighbours are counted."""
 
 SAMPLE = 60_000
@@ -99,12 +100,9 @@ def _drawn(samples: Samples, tiles: Tensor, generator: torch.Generator) -> np.nd
 
 
 def _centres(pixels: np.ndarray, fine: int, seed: int) -> Tensor:
-    from sklearn.cluster import KMeans
-
     if len(pixels) < fine:
         raise TrainingError(f"{len(pixels)} valid pixels cannot make {fine} fine clusters; choose a smaller --fine")
-    fitted = KMeans(fine, n_init=STARTS, random_state=seed % (1 << 32)).fit(pixels)
-    return torch.from_numpy(fitted.cluster_centers_).float()
+    return torch.from_numpy(centres_of(pixels, fine, seed % (1 << 32), STARTS)).float()
 
 
 def put(starter: Starter, fine: Fine, classes: int) -> None:

@@ -122,7 +122,9 @@ class IicPhase(Phase):
         second = self.pairs.draw(samples, indices.repeat(self.settings.repeats))
         p = probabilities(self.head, self.network.embed(torch.cat([first, second])))
         before = p[:, : len(first)].repeat(1, self.settings.repeats, 1)
-        loss = iic_loss(before, p[:, len(first) :], self.settings.entropy_weight).mean()
+        loss = iic_loss(
+            before, p[:, len(first) :], self.settings.entropy_weight, self.settings.balance_tolerance
+        ).mean()
         return backward(loss)
 
 
@@ -170,7 +172,9 @@ class Iic(Method):
         first, second = (
             torch.cat([probabilities(head, self.network.embed(x)) for x in half.split(1024)], dim=1) for half in sample
         )
-        losses = iic_loss(first.double(), second.double(), self.settings.entropy_weight)
+        losses = iic_loss(
+            first.double(), second.double(), self.settings.entropy_weight, self.settings.balance_tolerance
+        )
         head.chosen.copy_(losses.argmin())
         labels = first[int(head.chosen)].argmax(dim=1)
         return float(losses.min()), cluster_shares(labels, first.shape[2])

@@ -139,6 +139,7 @@ def losses(
                 displacement=settings.displacement,
                 weight=weight,
                 collapsed=settings.collapsed,
+                tolerance=settings.balance_tolerance,
             )
         )
         maps.append(first)

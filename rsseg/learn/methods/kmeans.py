@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -25,6 +26,7 @@ class KmeansSettings(MethodSettings):
     )
     starts: int = Field(10, ge=1, description="scikit-learn's n_init.")
     sample: int = Field(100_000, ge=1, description="Patches that the centres are fitted on.")
+    balanced: bool = Field(False, description="Fit again on as many patches of each cluster of a first fit.")
 
 
 class Kmeans(Method):
@@ -46,7 +48,13 @@ class Kmeans(Method):
     def finish(self, samples: Samples, seed: int) -> None:
         """Fit the centres."""
         centres = fit_centres(
-            self.network, samples, self.settings.classes, seed, self.settings.starts, self.settings.sample
+            self.network,
+            samples,
+            self.settings.classes,
+            seed,
+            self.settings.starts,
+            self.settings.sample,
+            balanced=self.settings.balanced,
         )
         if isinstance(self.network.head, CentreHead):
             self.network.head.centres.copy_(centres)
@@ -54,19 +62,46 @@ class Kmeans(Method):
 
 @torch.no_grad()
 def fit_centres(
-    network: PatchNetwork, samples: Samples, classes: int, seed: int, starts: int = 10, limit: int = 100_000
+    network: PatchNetwork,
+    samples: Samples,
+    classes: int,
+    seed: int,
+    starts: int = 10,
+    limit: int = 100_000,
+    balanced: bool = False,
 ) -> Tensor:
     """Centres (classes, width) of k-means on a network's features of at most ``limit`` samples, drawn by the seed."""
-    from sklearn.cluster import KMeans
-
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))[:limit]
     network.eval()
     batches = [network.embed(samples.gather(chunk)).float().cpu().numpy() for chunk in order.split(1024)]
     vectors = np.concatenate(batches)
     if len(vectors) < classes:
         raise TrainingError(f"{len(vectors)} patches cannot make {classes} clusters; choose fewer --classes")
+    return torch.from_numpy(centres_of(vectors, classes, seed, starts, balanced)).float()
+
+
+def centres_of(vectors: NDArray, classes: int, seed: int, starts: int, balanced: bool = False) -> NDArray:
+    """Centres (classes, width) of vectors (n, width), by scikit-learn's k-means.
+
+    ``balanced``: fitted again on at most as many vectors of each cluster as the median one has, so that a large class
+    does not take most of the centres.
+    """
+    from sklearn.cluster import KMeans
+
     fitted = KMeans(classes, n_init=starts, random_state=seed).fit(vectors)
-    return torch.from_numpy(fitted.cluster_centers_).float()
+    if balanced:
+        chosen = even_sample(fitted.labels_, classes, seed)
+        if len(chosen) >= classes:
+            fitted = KMeans(classes, n_init=starts, random_state=seed).fit(vectors[chosen])
+    return np.asarray(fitted.cluster_centers_)
+
+
+def even_sample(labels: NDArray, classes: int, seed: int) -> NDArray[np.int64]:
+    """Numbers of vectors, at most as many of each cluster as the median cluster has, drawn by the seed."""
+    most = int(np.median(np.bincount(labels, minlength=classes)))
+    rng = np.random.default_rng(seed)
+    parts = [rng.permutation(np.flatnonzero(labels == cluster))[:most] for cluster in range(classes)]
+    return np.sort(np.concatenate(parts))
 
 
 def answer_by_kmeans(network: PatchNetwork, samples: Samples, classes: int, seed: int) -> None:

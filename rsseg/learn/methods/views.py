@@ -22,6 +22,11 @@ class ViewSettings(MethodSettings):
     gain: float = Field(0.1, ge=0, lt=1, description="Part by which a band's gain may change.")
     offset: float = Field(0.1, ge=0, description="In normalised units: standard deviations, or parts of the range.")
     visible: int = Field(3, ge=1, description="rgb-jitter: how many of the first bands are visible.")
+    balance_tolerance: float = Field(
+        0.0,
+        ge=0,
+        description="Nats below ln K within which unequal clusters cost nothing (IMSAT's constraint); 0: none.",
+    )
     main_scenes: int | None = Field(
         None, ge=1, description="The main head trains on the first so many scenes, the auxiliary head on all."
     )

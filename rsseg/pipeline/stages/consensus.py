@@ -28,7 +28,8 @@ from rsseg.scene.raster import CACHE_BYTES
 
 DISAGREE_COLOUR = "#d0d0d0"
 
-AGREEMENT, COUNT, TABLE, REFERENCE = "agreement.tif", "agreement_count.tif", "consensus.json", "reference.csv"
+AGREEMENT, COUNT, VOTE = "agreement.tif", "agreement_count.tif", "vote.tif"
+TABLE, REFERENCE = "consensus.json", "reference.csv"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def consensus(
 
     Writes to the folder ``output``: ``consensus.json``; for every pair ``jaccard_A_B.csv`` and ``.png`` in matched
     order; ``agreement.tif`` (the first map's cluster where all agree); with more than two maps ``agreement_count.tif``
-    (how many agree); with a reference ``reference.csv``. The maps are read twice, in strips of 512 rows.
+    (how many agree) and ``vote.tif`` (what most say, in the first map's clusters, which decides between equals); with
+    a reference ``reference.csv``. The maps are read twice, in strips of 512 rows.
 
     Args:
         labels: two or more label maps; the first gives the grid.
@@ -128,12 +130,13 @@ def _write_agreement(
     folder: Path,
     reporter: Reporter,
 ) -> int:
-    """The second pass: the agreement map, the count of agreeing maps, and the votes; returns the agreeing pixels."""
+    """The second pass: the agreement map, the count of agreeing maps, their vote; returns the agreeing pixels."""
     tables = [translation(pair) for pair in counted.pairs[: len(maps) - 1]]
     with ExitStack() as stack:
         writers = [stack.enter_context(_agreement_writer(maps, counted.largest, folder))]
         if len(maps) > 2:
             writers.append(stack.enter_context(_count_writer(maps, folder)))
+            writers.append(stack.enter_context(_vote_writer(maps, counted.largest, folder)))
         for window, labels, codes in common_strips(maps, truth, reporter, "agreement"):
             layers = agreement(labels, tables, counted.largest + 1)
             for writer, layer in zip(writers, layers, strict=False):
@@ -146,14 +149,23 @@ def _write_agreement(
 
 
 def _agreement_writer(maps: Sequence[LabelMap], largest: int, folder: Path) -> LabelMapWriter:
-    pivot = maps[0]
-    classes = [
+    classes = [*_pivot_classes(maps[0], largest), LabelClass(largest + 1, "disagree", DISAGREE_COLOUR)]
+    return LabelMapWriter(folder / AGREEMENT, maps[0].grid, classes, tags=_tags(maps))
+
+
+def _vote_writer(maps: Sequence[LabelMap], largest: int, folder: Path) -> LabelMapWriter:
+    return LabelMapWriter(folder / VOTE, maps[0].grid, _pivot_classes(maps[0], largest), tags=_tags(maps))
+
+
+def _pivot_classes(pivot: LabelMap, largest: int) -> list[LabelClass]:
+    return [
         LabelClass(value, pivot.title(value), pivot.colours.get(value, default_colour(value)))
         for value in range(1, largest + 1)
     ]
-    classes.append(LabelClass(largest + 1, "disagree", DISAGREE_COLOUR))
-    tags = {"maps": ", ".join(item.name for item in maps), "pivot": pivot.name}
-    return LabelMapWriter(folder / AGREEMENT, pivot.grid, classes, tags=tags)
+
+
+def _tags(maps: Sequence[LabelMap]) -> dict[str, str]:
+    return {"maps": ", ".join(item.name for item in maps), "pivot": maps[0].name}
 
 
 def _count_writer(maps: Sequence[LabelMap], folder: Path) -> LabelMapWriter:

@@ -13,8 +13,10 @@ from rsseg.files import check_outputs, write_text
 from rsseg.label.contingency import contingency
 from rsseg.label.legend import Legend, to_yaml
 from rsseg.label.maps import LabelMap, Resample, strips
+from rsseg.label.naming import RuleCounts, by_rules, count_rules
 from rsseg.label.reduction import by_reference, by_spectra
 from rsseg.label.reference import RasterReference, Reference, check_touches, open_reference
+from rsseg.label.rules import NAMED, REFLECTANCE, Kind, RuleSet, kind_for, order_rules
 from rsseg.label.spectra import check_same_grid, cluster_spectra
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.palette import default_colour
@@ -41,8 +43,8 @@ def legend(
 
     With ``reference`` each cluster gets the class that it mostly lies on; a cluster without a reference pixel gets the
     class of the nearest mean spectrum if there is a ``scene`` too, else it stays a class of its own, marked unknown.
-    Without a reference, clusters of similar spectra in ``scene`` become ``classes`` classes. Map, reference and scene
-    are read in strips of 512 rows.
+    Without a reference, clusters of similar spectra in ``scene`` become ``classes`` classes; without ``classes`` each
+    stays a class that is named by what its pixels look like. Map, reference and scene are read in strips of 512 rows.
 
     Args:
         labels: the label map.
@@ -67,8 +69,30 @@ def legend(
         elif opened is not None and classes is not None:
             result = merged(source, opened, classes, reporter)
             _check_enough(result, classes, labels)
+        elif opened is not None:
+            result = named_by_rules(source, opened, reporter)
     write_text(output, to_yaml(result), overwrite)
     return result
+
+
+def name_clusters(
+    labels: Path,
+    scene: Path,
+    output: Path,
+    *,
+    bands: Sequence[str] | None = None,
+    scale: Sequence[float] | None = None,
+    overwrite: bool = False,
+    reporter: Reporter = SILENT,
+) -> Legend:
+    """Name each cluster of a label map by what most of its pixels look like, and write the legend as YAML.
+
+    Every class keeps its cluster's value. Map and scene are read once, in strips of 512 rows; twice where names follow
+    the order within the scene.
+
+    Raises: UsageError, InputError, GridError.
+    """
+    return legend(labels, output, scene=scene, bands=bands, scale=scale, overwrite=overwrite, reporter=reporter)
 
 
 def check_choice(reference: Path | None, scene: Path | None, classes: int | None, output: Path) -> None:
@@ -76,8 +100,10 @@ def check_choice(reference: Path | None, scene: Path | None, classes: int | None
 
     Raises: UsageError.
     """
-    if reference is None and (scene is None or classes is None):
-        raise UsageError("a legend is made with --reference REF, or with --scene SCENE and --classes N")
+    if reference is None and scene is None:
+        raise UsageError(
+            "a legend is made with --reference REF, or with --scene SCENE (and --classes N to merge similar clusters)"
+        )
     if reference is not None and classes is not None:
         raise UsageError("with --reference the reference says which classes there are; leave out --classes")
     if classes is not None and not 1 <= classes <= 255:
@@ -96,6 +122,44 @@ def merged(source: LabelMap, scene: Scene, classes: int, reporter: Reporter = SI
         raise InputError(f"{source.path} labels no pixel: all are no data; there is nothing to merge")
     made = {"by": "spectra", **_origin(source), **_scene_of(scene)}
     return coloured(by_spectra(spectra, classes, made))
+
+
+def named_by_rules(source: LabelMap, scene: Scene, reporter: Reporter = SILENT) -> Legend:
+    """The legend that names each cluster by the rule that most of its pixels meet, with colours.
+
+    Thresholds on reflectance where the scene is reflectance with bands named green, red and nir; else the order of
+    brightness, and of NDVI where it can be made, within the scene.
+
+    Raises: GridError if the scene lies on another grid; InputError if no labelled pixel has valid values.
+    """
+    kind = kind_for(scene)
+    problem = "" if kind == "reflectance" else _why_order(scene)
+    rules, counts = _counted(source, scene, kind, reporter)
+    if kind == "reflectance" and not counts.are_reflectance:
+        problem = "most of its values are too large for reflectance (--scale gives the right one)"
+        rules, counts = _counted(source, scene, "order", reporter)
+    if problem:
+        reporter.say(f"{scene.path}: {problem}, so that names only tell the order within this scene")
+    made = {"by": "rules", **_origin(source), **_scene_of(scene), "rules": rules.kind}
+    made["rule_share"] = "the part of a cluster's valid pixels that meet its rule; not an accuracy"
+    return coloured(by_rules(counts, rules, made | {rule.name: rule.says for rule in rules.rules}))
+
+
+def _counted(source: LabelMap, scene: Scene, kind: Kind, reporter: Reporter) -> tuple[RuleSet, RuleCounts]:
+    """The rules of a kind and how many pixels meet them."""
+    rules = REFLECTANCE if kind == "reflectance" else order_rules(cluster_spectra(source, scene, reporter), kind)
+    counts = count_rules(source, scene, rules, reporter)
+    if not counts.met.any():
+        raise InputError(f"{source.path} labels no pixel that has values in {scene.path}; there is nothing to name")
+    return rules, counts
+
+
+def _why_order(scene: Scene) -> str:
+    """What keeps the rules on reflectance from a scene."""
+    missing = [name for name in NAMED if name not in map(str.casefold, scene.band_names)]
+    if missing:
+        return f"no band is named {' or '.join(missing)} (its band descriptions give names)"
+    return f"its values are {scene.units}, not reflectance (--scale makes them that)"
 
 
 def coloured(legend: Legend) -> Legend:

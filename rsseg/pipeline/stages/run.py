@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,14 +44,16 @@ def run(
     reference_field: str | None = None,
     machine: Machine | None = None,
     dry_run: bool = False,
+    begin: Callable[[], None] = lambda: None,
     reporter: Reporter = SILENT,
 ) -> RunResult:
     """Run a pipeline file, or one of rsseg's own by name, over scenes into the folder ``output``.
 
     The same command goes on where an earlier one stopped. With ``dry_run`` nothing is written; the result says which
-    stages would run. Raises: any RssegError, of the first stage that fails.
+    stages would run. ``begin`` is called when all is checked, before the folder is written to.
+    Raises: any RssegError, of the first stage that fails.
     """
-    _check_folder(output)
+    check_folder(output)
     config = load_pipeline(pipeline, overrides)
     plan = make_plan(
         config,
@@ -72,6 +74,7 @@ def run(
     for node, done in statuses(cache, nodes):
         if node.check and not done:
             node.check()
+    begin()
     sweep(output)
     _write_configuration(config, output)
     for number, node in enumerate(nodes, start=1):
@@ -81,7 +84,11 @@ def run(
     return result
 
 
-def _check_folder(output: Path) -> None:
+def check_folder(output: Path) -> None:
+    """Refuse an output that is a file, or a folder of something else than a run.
+
+    Raises: UsageError.
+    """
     if output.is_file():
         raise UsageError(f"{output} is a file where a folder should be; choose another output")
     if (
@@ -118,7 +125,7 @@ def _outputs(nodes: Sequence[Node]) -> dict[str, list[str]]:
     for node in nodes:
         kind = node.name.split()[0]
         kinds.setdefault(kind, []).append(str(node.outputs[0]))
-        if kind in ("segment", "merge") and node.outputs[0].parent.name == "labels":
+        if kind in ("segment", "refine", "merge", "name") and node.outputs[0].parent.name == "labels":
             kinds.setdefault("labels", []).append(str(node.outputs[0]))
     return kinds
 

@@ -99,7 +99,7 @@ def train(
         channels = initial.inference.channels if initial else fit_channels(method, inputs, names, training.seed)
         make = _maker(initial, method, len(channels.names) if channels else len(names))
         seen = [derived(scene, channels) for scene in inputs]
-        samples = _samples(seen, method, training, used, memory, regions, initial, reporter)
+        samples = training_samples(seen, method, training.seed, used, memory, regions, initial, reporter)
         if not samples.whole:
             reporter.say(
                 f"{len(samples)} training patches lie in memory at a time (half of --memory, {memory >> 20} MiB); "
@@ -178,16 +178,20 @@ def check_model_output(output: Path, overwrite: bool) -> None:
     check_output(output, overwrite)
 
 
-def _samples(
+def training_samples(
     inputs: Sequence[SceneInput],
     method: MethodSettings,
-    training: TrainingSettings,
+    seed: int,
     device: torch.device,
     memory: int,
-    regions: RegionMaker | None,
-    initial: Model | None,
-    reporter: Reporter,
+    regions: RegionMaker | None = None,
+    initial: Model | None = None,
+    reporter: Reporter = SILENT,
 ) -> SceneSamples:
+    """What a method trains on: the patches of scenes (as their channels) that are valid enough, normalised.
+
+    ``memory``: bytes, of which they take at most half. Raises: TrainingError if there is none.
+    """
     shapes = [PatchGrid.of(scene.source.shape[1:], method.patch, method.stride) for scene in inputs]
     with reporter.task("reading statistics, rows of patches", sum(grid.rows.count for grid in shapes)) as task:
         share = TILE_VALID_SHARE if method.dense else VALID_SHARE
@@ -197,7 +201,7 @@ def _samples(
         moments,
         device=device,
         memory=memory // 2,
-        seed=training.seed,
+        seed=seed,
         kind=method.normalise,
         masks=method.masks,
         regions=regions,

@@ -1,0 +1,56 @@
+"""``rsseg refine LABELS --scene SCENE -o OUTPUT``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rsseg.cli import options
+from rsseg.progress import Reporter
+
+
+@click.command("refine")
+@click.argument("labels", type=options.FILE)
+@click.option("--scene", type=options.SCENE, required=True, help="The scene that LABELS was made of.")
+@options.output
+@click.option(
+    "--method",
+    type=click.Choice(["edges", "superpixels"]),
+    default="edges",
+    show_default=True,
+    help="A vote of neighbours that look alike, or the most frequent label of each superpixel.",
+)
+@click.option("--radius", type=int, help="Pixels to each side; a superpixel is 2 x radius + 1 wide.  [default: 3]")
+@click.option("--strength", type=float, help="Times the noise that alike pixels may differ by.  [default: 3]")
+@click.option("--passes", type=int, help="How often neighbours vote.  [default: 2]")
+@options.bands
+@options.scale
+@options.overwrite
+@options.json_output
+@options.common
+def command(
+    labels: Path,
+    scene: Path,
+    output: Path,
+    bands: tuple[str, ...] | None,
+    scale: tuple[float, ...] | None,
+    overwrite: bool,
+    as_json: bool,
+    reporter: Reporter,
+    **given: Any,
+) -> None:
+    """Draw the boundaries of LABELS to the edges of its scene, and remove single pixels.
+
+    Values, names and colours stay; 0 (no data) stays 0. A confidence raster is still that of the labelling.
+    """
+    from rsseg.pipeline.stages.refine import RefineSettings, refine
+    from rsseg.publish.tables import json_text
+
+    settings = RefineSettings.of(**given)
+    result = refine(labels, scene, output, settings, bands=bands, scale=scale, overwrite=overwrite, reporter=reporter)
+    if as_json:
+        click.echo(json_text(result.as_dict()), nl=False)
+        return
+    total = sum(result.pixels.values())
+    share = f"{result.changed / max(1, total):.1%}"
+    click.echo(f"{output}: {total} labelled, {result.nodata} without data; {share} have another label than before")

@@ -1,0 +1,155 @@
+"""The stage ``refine``: a label map made smooth along the edges of its scene."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import rsseg
+from rsseg.errors import InputError, UsageError
+from rsseg.files import check_outputs
+from rsseg.label.maps import LabelMap, strips
+from rsseg.label.refine import PASSES, RADIUS, STRENGTH, RefineMethod, refined_by_edges, refined_by_superpixels
+from rsseg.label.spectra import check_same_grid
+from rsseg.learn.channels.fit import draw_sample
+from rsseg.learn.channels.pixels import ScenePixels
+from rsseg.learn.channels.smooth import Bilateral
+from rsseg.learn.inputs import SceneInput
+from rsseg.learn.methods import describe
+from rsseg.pipeline.inputs import reading
+from rsseg.progress import SILENT, Reporter
+from rsseg.publish.labels import LabelClass, LabelMapWriter, sidecars
+from rsseg.publish.palette import default_colour
+from rsseg.scene.grid import Window
+from rsseg.scene.raster import CACHE_BYTES, open_raster
+from rsseg.scene.sensors import open_scene
+
+
+class RefineSettings(BaseModel):
+    """How a map is refined; ``strength`` and ``passes`` are of ``edges`` only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: RefineMethod = "edges"
+    radius: int = Field(RADIUS, ge=1, le=10, description="Pixels to each side; a superpixel is 2 radius + 1 wide.")
+    strength: float = Field(STRENGTH, gt=0, le=1000, description="Times the noise that alike pixels may differ by.")
+    passes: int = Field(PASSES, ge=1, le=10, description="How often neighbours vote.")
+
+    @classmethod
+    def of(cls, **given: Any) -> "RefineSettings":
+        """Settings from what was given; None stands for the default.
+
+        Raises: UsageError for a value out of range, or one that the method does not take.
+        """
+        chosen = {name: value for name, value in given.items() if value is not None}
+        try:
+            made = cls(**chosen)
+        except ValidationError as problem:
+            raise UsageError(describe(problem, "refine")) from None
+        unused = sorted({"strength", "passes"} & set(chosen))
+        if made.method == "superpixels" and unused:
+            raise UsageError(f"superpixels take no {unused[0]}; leave --{unused[0]} out, or use --method edges")
+        return made
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What a refined map says of itself."""
+        used = self.model_dump(exclude={"method"} | ({"strength", "passes"} if self.method == "superpixels" else set()))
+        return {"refined_by": self.method, **{f"refine_{name}": f"{value:g}" for name, value in used.items()}}
+
+
+@dataclass(frozen=True)
+class RefineResult:
+    """What a refinement gave: ``changed`` pixels have another label than before; ``pixels`` count them by value."""
+
+    labels: str
+    method: str
+    changed: int
+    pixels: dict[int, int]
+    nodata: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def refine(
+    labels: Path,
+    scene: Path,
+    output: Path,
+    settings: RefineSettings | None = None,
+    *,
+    bands: Sequence[str] | None = None,
+    scale: Sequence[float] | None = None,
+    overwrite: bool = False,
+    reporter: Reporter = SILENT,
+) -> RefineResult:
+    """Write a label map whose labels follow the edges of ``scene``, which lies on the map's grid.
+
+    Names, colours and tags are the map's own; no data stays no data. The map is read twice, the scene once and in a
+    sample before, for its noise. Memory grows with the width, not with the height.
+
+    Raises: GridError if scene and map lie on different grids; UsageError, InputError.
+    """
+    chosen = settings or RefineSettings()
+    check_outputs([output, *sidecars(output)], [labels, scene], overwrite)
+    with ExitStack() as stack:
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20))
+        source = stack.enter_context(LabelMap(labels))
+        opened = open_scene(scene, bands=bands, scale=scale)
+        check_same_grid(source, opened)
+        (pixels,) = stack.enter_context(reading([opened]))
+        classes, before = _classes(source), stack.enter_context(LabelMap(labels))
+        tags = {**_tags(source), "refined_from": labels.name, **chosen.tags}
+        writer = LabelMapWriter(output, source.grid, classes, tags=tags, overwrite=overwrite)
+        changed = _write(_refined(source, pixels, chosen), before, writer, reporter)
+    found = {value: int(count) for value, count in enumerate(writer.counts) if value and count}
+    return RefineResult(str(output), chosen.method, changed, found, int(writer.counts[0]))
+
+
+def _refined(source: LabelMap, scene: SceneInput, chosen: RefineSettings) -> Iterator[tuple[Window, np.ndarray]]:
+    if chosen.method == "superpixels":
+        return refined_by_superpixels(source, scene, 2 * chosen.radius + 1)
+    pixels = ScenePixels(scene)
+    sample = draw_sample([pixels], [])
+    if not len(sample.values):
+        raise InputError(f"no pixel in a sample of {scene.name} is valid; check the nodata value")
+    likeness = Bilateral.fit(sample, chosen.strength, chosen.radius, chosen.passes)
+    return refined_by_edges(source, pixels, likeness)
+
+
+def _write(
+    refined: Iterator[tuple[Window, np.ndarray]], before: LabelMap, writer: LabelMapWriter, reporter: Reporter
+) -> int:
+    """Write all strips; returns how many pixels have another label than ``before``."""
+    changed = 0
+    with reporter.task("refine", before.grid.height) as task, writer:
+        for window, labels in refined:
+            changed += int(np.count_nonzero(labels != before.read(window)))
+            writer.write(labels, window)
+            task.advance(window.height)
+    return changed
+
+
+def _classes(source: LabelMap) -> list[LabelClass]:
+    """The map's classes: those that it names, and those of its pixels."""
+    found = np.zeros(256, bool)
+    found[list(source.names)] = True
+    for _, (labels,) in strips([source], source.grid):
+        found |= np.bincount(labels.ravel(), minlength=256) > 0
+    return [
+        LabelClass(value, source.names.get(value, f"cluster {value}"), source.colours.get(value, default_colour(value)))
+        for value in np.flatnonzero(found[1:]).astype(int) + 1
+    ]
+
+
+def _tags(source: LabelMap) -> dict[str, str]:
+    """What the map says of itself."""
+    with open_raster(source.path) as dataset:
+        tags = {key: text for key, text in dataset.tags().items() if key != "AREA_OR_POINT"}
+    return {**tags, "software": f"rsseg {rsseg.__version__}"}
