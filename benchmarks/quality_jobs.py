@@ -116,6 +116,55 @@ def majority(scene: str, count: int) -> Iterator[Job]:
             yield Job(scene, "kmeans", base("kmeans"), seed, majority=side, varied={"majority": side})
 
 
+KMEANS_REMEDIES: dict[str, dict[str, Any]] = {
+    "pixel k-means": {},
+    "indices": {"channels": ["bands", "indices"]},
+    "indices, brightness": {"channels": ["bands", "indices", "brightness"]},
+    "texture": {"channels": ["bands", "texture"]},
+    "means of 7 x 7": {"channels": ["bands", "context"]},
+    "decorrelated bands": {"channels": ["components"]},
+    "denoised": {"denoise": True},
+    "denoised, decorrelated, indices, brightness": {
+        "channels": ["components", "indices", "brightness"],
+        "denoise": True,
+    },
+    "range": {"normalise": "range"},
+    "robust": {"normalise": "robust"},
+    "balanced sample": {"balanced": True},
+    "60 clusters, merged by spectra": {"classes": 60, "merge_to": CLASSES},
+}
+"""What is changed of pixel k-means, one thing at a time."""
+
+CONTEXT_REMEDIES: dict[str, dict[str, Any]] = {
+    "as it comes": {},
+    "no network": {"epochs": 0, "warm_epochs": 1, "noise": 0.0},
+    "no information": {"epochs": 3, "information": 0.0},
+    "information x 5": {"information": 5.0},
+    "information x 5, 0.3 nats unequal for nothing": {"information": 5.0, "balance_tolerance": 0.3},
+    "no merging": {"fine": CLASSES},
+    "48 fine clusters": {"fine": 48},
+    "merged by spectra": {"spectral_weight": 1e6},
+    "merged by neighbours": {"spectral_weight": 0.0},
+    "bands alone": {"channels": ["bands"], "denoise": False},
+    "not denoised": {"denoise": False},
+    "with texture": {"channels": ["components", "indices", "brightness", "texture"]},
+    "best of 3 by score": {"restarts": 3},
+    "vote of 3": {"restarts": 3, "vote": 3},
+}
+"""What is changed of the default recipe's method, one thing at a time."""
+
+
+def remedies(scene: str, count: int) -> Iterator[Job]:
+    """Each remedy alone: of pixel k-means, and of the default recipe's method."""
+    for seed in range(count):
+        for name, changed in KMEANS_REMEDIES.items():
+            settings = {**base("kmeans"), "starts": 3, **changed}
+            yield Job(scene, "kmeans", settings, seed, varied={"remedy": name})
+        for name, changed in CONTEXT_REMEDIES.items():
+            settings = {"method": "context", "classes": CLASSES, **changed}
+            yield Job(scene, "context", settings, seed, varied={"remedy": name})
+
+
 PARTS: dict[str, Callable[[str, int], Iterator[Job]]] = {
     "seeds": seeds,
     "patch": patch,
@@ -123,6 +172,7 @@ PARTS: dict[str, Callable[[str, int], Iterator[Job]]] = {
     "clusters": clusters,
     "length": length,
     "majority": majority,
+    "remedies": remedies,
 }
 
 

@@ -17,7 +17,7 @@ TILE, UNIT = 128, 8
 FEWEST, MOST = 5, 20
 """Between how many classes the scene decides."""
 
-INFORMATION, VARIANCE = 0.80, 0.85
+INFORMATION, VARIANCE = 0.60, 0.75
 """Parts of what the fine clusters tell, of their neighbours and of the channels, that the classes are to keep."""
 
 LIMITS = (TILE, FEWEST, MOST, INFORMATION, VARIANCE)

@@ -22,6 +22,9 @@ from rsseg.scene.source import Scene
 PIXELS, SIDE = 1 << 21, 256
 """Pixels of a scene that are looked at, and the side of the windows that a larger scene is sampled by."""
 
+FINE = 48
+"""Fine clusters that the number of classes is chosen from: more than there may be classes, on every scene."""
+
 MEMORY = 1 << 31
 """Bytes that these windows lie in whole, whatever the machine has: what is chosen may not depend on it."""
 
@@ -43,7 +46,7 @@ def scene_levels(
         except TrainingError:
             raise _too_little(scene, settings) from None
         with reporter.task("choosing the number of classes", 1) as task:
-            levels = fit_fine(samples, settings.fine_clusters, settings.spectral_weight, seed).levels
+            levels = fit_fine(samples, FINE, settings.spectral_weight, seed).levels
             task.advance()
     return levels
 

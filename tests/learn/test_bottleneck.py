@@ -1,5 +1,7 @@
 """Merging clusters: its costs against a loop over the definition, and what it must merge first."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -75,7 +77,7 @@ def test_levels_go_down_by_one_and_lose_what_they_say() -> None:
     levels = merge_levels(counts, pixels, centres, 3.0)
     assert [level.classes for level in levels] == list(range(12, 1, -1))
     assert levels[0].information == pytest.approx(1) and levels[0].variance == pytest.approx(1)
-    for finer, coarser in zip(levels, levels[1:], strict=False):
+    for finer, coarser in pairwise(levels):
         assert coarser.information <= finer.information + 1e-12 and coarser.variance <= finer.variance + 1e-12
         pairs = set(zip(finer.groups, coarser.groups, strict=True))
         assert len(pairs) == finer.classes  # a group lies whole in one of the next level

@@ -9,7 +9,7 @@ from tiny import CPU, blocks_scene, quiet_build, samples_of, scene_of
 
 from rsseg.errors import TrainingError
 from rsseg.label.segment import Labeller
-from rsseg.learn.methods.kmeans import fit_centres
+from rsseg.learn.methods.kmeans import centres_of, even_sample, fit_centres
 from rsseg.learn.model import Inference, Model
 from rsseg.learn.samples import SceneSamples
 from rsseg.learn.training import Trained, Trainer, TrainingSettings
@@ -100,17 +100,18 @@ def test_fewer_patches_than_clusters_are_refused() -> None:
         fitted(samples)
 
 
-def test_an_even_sample_has_no_cluster_above_the_median() -> None:
-    labels = np.repeat([0, 1, 2, 3, 4], [1000, 300, 100, 20, 5])
-    chosen = even_sample(labels, 5, seed=0)
-    assert np.bincount(labels[chosen]).tolist() == [100, 100, 100, 20, 5]
-    assert np.array_equal(chosen, even_sample(labels, 5, seed=0))
-    assert not np.array_equal(chosen, even_sample(labels, 5, seed=1))
+def test_an_even_sample_takes_as_many_of_each_cluster() -> None:
+    labels = np.repeat([0, 1, 2, 3], [1000, 300, 100, 40])
+    chosen = even_sample(labels, 4, seed=0)
+    assert np.bincount(labels[chosen]).tolist() == [40, 40, 40, 40]
+    assert np.array_equal(chosen, even_sample(labels, 4, seed=0))
+    assert not np.array_equal(chosen, even_sample(labels, 4, seed=1))
+    assert np.bincount(labels[even_sample(labels, 8, seed=0)]).tolist() == [9, 9, 9, 9]  # 1440 / (20 x 8), no cluster 5
 
 
-def test_balanced_centres_reach_a_small_group_that_plain_ones_miss() -> None:
-    """A wide cloud of many vectors, and a small group beside its edge."""
+def test_balanced_centres_find_a_small_group_that_plain_ones_miss() -> None:
     rng = np.random.default_rng(0)
-    vectors = np.concatenate([rng.uniform(0, 10, (20_000, 1)), rng.normal(11.5, 0.05, (60, 1))]).astype(np.float32)
-    near = [float(np.abs(centres_of(vectors, 6, 0, 3, balanced) - 11.5).min()) for balanced in (False, True)]
-    assert near[1] < near[0] - 0.1
+    groups = [rng.normal(0, 1, (20_000, 1)), rng.normal(6, 0.2, (300, 1)), rng.normal(8, 0.1, (60, 1))]
+    vectors = np.concatenate(groups).astype(np.float32)
+    near = [float(np.abs(centres_of(vectors, 5, 0, 3, balanced) - 8).min()) for balanced in (False, True)]
+    assert near[0] > 1 and near[1] < 0.1

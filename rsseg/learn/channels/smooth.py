@@ -48,10 +48,10 @@ class Bilateral(BaseModel):
     mean: tuple[float, ...]
     sigma: tuple[float, ...]
     radius: int = Field(3, ge=1)
-    passes: int = Field(2, ge=1)
+    passes: int = Field(1, ge=1)
 
     @classmethod
-    def fit(cls, sample: Sample, strength: float = STRENGTH, radius: int = 3, passes: int = 2) -> Self:
+    def fit(cls, sample: Sample, strength: float = STRENGTH, radius: int = 3, passes: int = 1) -> Self:
         """The filter for the noise of a sample, of which pixels may differ by ``strength`` times and be alike."""
         sigma = strength * noise(sample.differences, sample.values.std(axis=0))
         mean = sample.values.mean(axis=0)

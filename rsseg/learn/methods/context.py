@@ -25,14 +25,15 @@ from rsseg.learn.networks.dense import DenseNetwork, DenseNetworkSpec
 from rsseg.learn.networks.neighbourhood import WIDTH
 from rsseg.learn.samples import Samples
 
-STEPS = 50
-"""Batches of an epoch at least: a small scene's tiles come several times, at other offsets."""
+LEAST_STEPS, MOST_STEPS = 50, 250
+"""Batches of an epoch: a small scene's tiles come several times, at other offsets; of a large one's some are drawn."""
 
 SETTLE_TILES = 64
 """Tiles from which batch-norm statistics are taken when training is done."""
 
-FINE, BEYOND = 48, 16
-"""Fine clusters: at least so many, and so many more than classes. More of them cost accuracy on cloudy scenes."""
+MANY, FALL, RATIO = 60, 2.4, 1.6
+"""Fine clusters: 60 less 2.4 for each class, at least 1.6 for each. Few classes need many, or rare ones have no fine
+cluster of their own that merging could keep; of many classes the boundaries of clouds and shadows got lost in it."""
 
 
 class ContextSettings(MethodSettings):
@@ -49,9 +50,11 @@ class ContextSettings(MethodSettings):
     denoise: bool = Field(True, description="Smooth the bands first, edges excepted.")
     patch: int = Field(128, ge=8, description="Side of a tile.")
     stride: int = Field(64, ge=1, description="Between tiles.")
-    epochs: int = Field(3, ge=0, description=f"Of at least {STEPS} batches each, with mutual information.")
+    epochs: int = Field(3, ge=0, description=f"Of {LEAST_STEPS} to {MOST_STEPS} batches each, with mutual information.")
     warm_epochs: int = Field(2, ge=1, description="Before them, on the merged clusters alone.")
-    fine: int | None = Field(None, ge=2, description=f"Clusters before merging; by default {FINE}, or classes + 16.")
+    fine: int | None = Field(
+        None, ge=2, description="Clusters before merging; by default 50 for 4 classes, 36 for 10, 24 for 15, then 1.6 a class."
+    )
     spectral_weight: float = Field(3.0, ge=0, description="Of spectra, against neighbours, when clusters are merged.")
     information: float = Field(1.0, ge=0, description="Weight of mutual information against staying with the start.")
     entropy_weight: float = Field(1.0, gt=0, description="IIC's lambda: above 1, clusters are kept more equal.")
@@ -73,7 +76,7 @@ class ContextSettings(MethodSettings):
     @property
     def fine_clusters(self) -> int:
         """How many clusters there are before merging."""
-        return self.fine or max(FINE, self.classes + BEYOND)
+        return self.fine or max(round(MANY - FALL * self.classes), math.ceil(RATIO * self.classes))
 
 
 class ContextPhase(Phase):
@@ -87,7 +90,7 @@ class ContextPhase(Phase):
         """``rate``: the learning rate at the phase's first and last step, in parts of the setting."""
         self.name, self.epochs, self.method, self.information, self.rate = name, epochs, method, information, rate
         self.optimiser = torch.optim.Adam(method.network.parameters(), lr=method.settings.learning_rate)
-        self.epoch, self.done, self.steps = 0, 0, STEPS
+        self.epoch, self.done, self.steps = 0, 0, LEAST_STEPS
 
     def start_of_epoch(self, samples: Samples, epoch: int) -> None:
         """Fit the start if there is none yet; the schedule follows from the epoch."""
@@ -96,11 +99,11 @@ class ContextPhase(Phase):
             self.method.begin(samples, int(torch.randint(1 << 31, (1,))))
 
     def batches(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """Shuffled batches; passes over the tiles are repeated up to ``STEPS`` batches."""
+        """Shuffled batches; a few tiles come again until there are ``LEAST_STEPS``, many end at ``MOST_STEPS``."""
         size = self.method.settings.batch
-        passes = max(1, math.ceil(STEPS * size / count))
+        passes = max(1, math.ceil(LEAST_STEPS * size / count))
         order = torch.cat([torch.randperm(count, generator=generator) for _ in range(passes)])
-        self.steps = max(STEPS, count // size)
+        self.steps = min(max(LEAST_STEPS, count // size), MOST_STEPS)
         for first in range(0, self.steps * size, size):
             yield order[first : first + size]
 

@@ -26,7 +26,7 @@ class KmeansSettings(MethodSettings):
     )
     starts: int = Field(10, ge=1, description="scikit-learn's n_init.")
     sample: int = Field(100_000, ge=1, description="Patches that the centres are fitted on.")
-    balanced: bool = Field(False, description="Fit again on as many patches of each cluster of a first fit.")
+    balanced: bool = Field(False, description="Fit again on an equal number of patches of each first cluster.")
 
 
 class Kmeans(Method):
@@ -83,8 +83,8 @@ def fit_centres(
 def centres_of(vectors: NDArray, classes: int, seed: int, starts: int, balanced: bool = False) -> NDArray:
     """Centres (classes, width) of vectors (n, width), by scikit-learn's k-means.
 
-    ``balanced``: fitted again on at most as many vectors of each cluster as the median one has, so that a large class
-    does not take most of the centres.
+    ``balanced``: fitted again on an equal number of vectors of each cluster, so that a large class does not take most
+    of the centres.
     """
     from sklearn.cluster import KMeans
 
@@ -97,8 +97,11 @@ def centres_of(vectors: NDArray, classes: int, seed: int, starts: int, balanced:
 
 
 def even_sample(labels: NDArray, classes: int, seed: int) -> NDArray[np.int64]:
-    """Numbers of vectors, at most as many of each cluster as the median cluster has, drawn by the seed."""
-    most = int(np.median(np.bincount(labels, minlength=classes)))
+    """Numbers of vectors, of each cluster as many as the smallest has, or a twentieth of an even part if that is more.
+
+    They are drawn by the seed; a cluster that has fewer gives all.
+    """
+    most = max(int(np.bincount(labels, minlength=classes).min()), -(-len(labels) // (20 * classes)))
     rng = np.random.default_rng(seed)
     parts = [rng.permutation(np.flatnonzero(labels == cluster))[:most] for cluster in range(classes)]
     return np.sort(np.concatenate(parts))

@@ -76,7 +76,7 @@ def test_an_edge_stays_and_noise_goes() -> None:
 def test_blocks_of_rows_leave_no_trace() -> None:
     values = np.random.default_rng(0).normal(size=(2, 64, 1500)).astype(np.float32)
     assert values[0].size > 2 * BLOCK
-    smoothing = Bilateral(mean=(0.0, 0.1), sigma=(0.5, 0.7))
+    smoothing = Bilateral(mean=(0.0, 0.1), sigma=(0.5, 0.7), radius=2)
     valid = np.random.default_rng(1).random(values.shape[1:]) > 0.1
     found = smoothing.smooth(values, valid)
     part = Window(17, 301, 20, 40)
