@@ -22,12 +22,13 @@ class Level:
     """One stage of the merging: the group of each cluster, numbered by falling size, and what the groups still tell.
 
     ``information``: of the mutual information between neighbours' clusters, ``variance``: of the spread of the centres,
-    the parts that are left, in [0, 1].
+    the parts that are left, in [0, 1]. ``nats``: that information itself.
     """
 
     groups: NDArray[np.int64]
     information: float
     variance: float
+    nats: float
 
     @property
     def classes(self) -> int:
@@ -129,8 +130,8 @@ def _level(groups: NDArray[np.int64], joint: Floats, whole: float, pixels: Float
     order = np.argsort(-np.bincount(groups, pixels), kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    kept = min(1.0, mutual_information(joint) / whole)
-    return Level(rank[groups], kept, explained(pixels, centres, groups))
+    nats = mutual_information(joint)
+    return Level(rank[groups], min(1.0, nats / whole), explained(pixels, centres, groups), nats)
 
 
 def _joined(joint: Floats, first: int, second: int) -> Floats:

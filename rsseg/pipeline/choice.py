@@ -58,17 +58,28 @@ def choose_tile(height: int, width: int) -> Choice:
     return Choice({"patch": patch, "stride": patch // 2}, f"{room}; tiles overlap by half")
 
 
-def choose_channels(bands: Sequence[str], available: Sequence[str] = ()) -> Choice:
-    """What the network sees of a scene with these bands; ``available``: all that the scene has, for the advice."""
+def explain_channels(words: Sequence[str], bands: Sequence[str], available: Sequence[str] = ()) -> Choice:
+    """What the network sees of a scene with these bands (``words``), and why.
+
+    ``available``: all bands that the scene has, for the advice.
+    """
+    return Choice({"channels": list(words)}, f"{_about_indices(bands, available)}; {_about_context(words)}")
+
+
+def _about_indices(bands: Sequence[str], available: Sequence[str]) -> str:
     if len(bands) == 1:
-        return Choice({"channels": ["bands"]}, f"{_no_indices(bands, available)}, and one band has no components")
+        return f"{_no_indices(bands, available)}, and one band has no components"
     found = [name.upper() for name, pair in INDICES.items() if _has(bands, pair)]
     if not found:
-        return Choice({"channels": ["components", "brightness"]}, _no_indices(bands, available))
+        return _no_indices(bands, available)
     made = f"{' and '.join(found)} can be made of {', '.join(bands)}"
-    if len(found) < len(INDICES):
-        made += f"; {_missing(bands, available)}"
-    return Choice({"channels": ["components", "indices", "brightness"]}, made)
+    return made if len(found) == len(INDICES) else f"{made}; {_missing(bands, available)}"
+
+
+def _about_context(words: Sequence[str]) -> str:
+    if "context" in words:
+        return "the means of what lies around tell textures apart"
+    return "brightness rules, as where there are clouds, whose edges the means of what lies around would blur"
 
 
 def _no_indices(bands: Sequence[str], available: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from rsseg.learn.bottleneck import Level
 from rsseg.learn.channels.base import cells
 from rsseg.learn.channels.derived import derived
 from rsseg.learn.channels.fit import fit_channels
+from rsseg.learn.channels.settings import ChannelSettings
 from rsseg.learn.devices import choose_device
 from rsseg.learn.inputs import ArraySource, SceneInput
 from rsseg.learn.methods.context import ContextSettings
@@ -27,6 +28,13 @@ FINE = 48
 
 MEMORY = 1 << 31
 """Bytes that these windows lie in whole, whatever the machine has: what is chosen may not depend on it."""
+
+
+def scene_channels(scene: Scene, settings: ChannelSettings, *, seed: int = 0) -> tuple[str, ...]:
+    """The words of the channels that ``settings`` come to on a scene."""
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20), reading([scene]) as inputs:
+        channels = fit_channels(settings, inputs, scene.band_names, seed)
+    return channels.words if channels else settings.channels
 
 
 def scene_levels(

@@ -11,7 +11,7 @@ from tiny import CPU, blocks_scene, scene_of
 from rsseg.errors import TrainingError, UsageError
 from rsseg.learn.inputs import TILE_VALID_SHARE
 from rsseg.learn.methods.context import Context, ContextPhase, ContextSettings, crops, quality
-from rsseg.learn.methods.context_start import Starter, fit_fine, put
+from rsseg.learn.methods.context_start import Starter, best_fine, fit_fine, put
 from rsseg.learn.samples import SceneSamples, find_patches
 from rsseg.learn.training import Trainer, TrainingSettings
 
@@ -190,3 +190,12 @@ def test_quality_rises_with_the_right_map() -> None:
 def test_a_displacement_beyond_the_crop_is_refused() -> None:
     with pytest.raises(UsageError, match="--displacement 16"):
         tiny_settings(displacement=16).check()
+
+
+def test_the_best_start_is_the_one_that_tells_most() -> None:
+    samples = tiles(mixed_scene()[0])
+    every = [fit_fine(samples, 6, 3.0, seed) for seed in range(5, 9)]
+    worth = [fine.at(3).nats + fine.at(3).variance for fine in every]
+    assert len(set(worth)) > 1
+    chosen = best_fine(samples, 6, 3.0, classes=3, seed=5, starts=4)
+    assert torch.equal(chosen.centres, every[int(np.argmax(worth))].centres)

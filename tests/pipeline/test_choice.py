@@ -12,10 +12,10 @@ from rsseg.pipeline.choice import (
     MOST,
     VARIANCE,
     check_effort,
-    choose_channels,
     choose_classes,
     choose_effort,
     choose_tile,
+    explain_channels,
     settings_of,
 )
 
@@ -23,7 +23,7 @@ from rsseg.pipeline.choice import (
 def levels(information: dict[int, float], variance: dict[int, float] | None = None) -> list[Level]:
     """Stages of a merging with so many classes and what they keep, from many classes to few."""
     kept = variance or dict.fromkeys(information, 1.0)
-    return [Level(np.arange(k), information[k], kept[k]) for k in sorted(information, reverse=True)]
+    return [Level(np.arange(k), information[k], kept[k], information[k]) for k in sorted(information, reverse=True)]
 
 
 def falling(at: float) -> dict[int, float]:
@@ -56,22 +56,25 @@ def test_a_scene_without_room_for_a_tile_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bands", "channels", "reason"),
+    ("bands", "reason"),
     [
-        (("green", "red", "nir"), "components,indices,brightness", "NDVI and NDWI can be made of green, red, nir"),
-        (("Blue", "Red", "NIR"), "components,indices,brightness", "NDVI can be made of Blue, Red, NIR; with bands"),
-        (("green", "nir"), "components,indices,brightness", "NDWI can be made of green, nir; with bands named"),
-        (("1", "2", "3"), "components,brightness", "no index can be made of the bands 1, 2, 3; with bands named"),
-        (("nir",), "bands", "no index can be made of the band nir; with bands named"),
+        (("green", "red", "nir"), "NDVI and NDWI can be made of green, red, nir"),
+        (("Blue", "Red", "NIR"), "NDVI can be made of Blue, Red, NIR; with bands"),
+        (("green", "nir"), "NDWI can be made of green, nir; with bands named"),
+        (("1", "2", "3"), "no index can be made of the bands 1, 2, 3; with bands named"),
+        (("nir",), "no index can be made of the band nir; with bands named"),
     ],
 )
-def test_channels_are_what_can_be_made_of_the_bands(bands: tuple[str, ...], channels: str, reason: str) -> None:
-    found = choose_channels(bands)
-    assert ",".join(found.settings["channels"]) == channels and found.reason.startswith(reason)
+def test_channels_are_explained_by_the_bands(bands: tuple[str, ...], reason: str) -> None:
+    found = explain_channels(("components", "brightness"), bands)
+    assert found.settings == {"channels": ["components", "brightness"]}
+    assert found.reason.startswith(reason) and "brightness rules" in found.reason
+    assert "tell textures apart" in explain_channels(("components", "context"), bands).reason
 
 
 def test_bands_that_were_left_out_are_recommended() -> None:
-    assert "with --bands green,red,nir there would be" in choose_channels(("red",), ("green", "red", "nir")).reason
+    found = explain_channels(("bands", "context"), ("red",), ("green", "red", "nir"))
+    assert "with --bands green,red,nir there would be" in found.reason
 
 
 def test_the_fewest_classes_that_keep_enough_are_chosen() -> None:
@@ -103,6 +106,6 @@ def test_effort_is_measured_by_the_recipe() -> None:
 
 
 def test_a_choice_reads_as_a_sentence_and_choices_add_up() -> None:
-    tile, channels = choose_tile(48, 64), choose_channels(("1", "2"))
+    tile, channels = choose_tile(48, 64), explain_channels(("components", "brightness"), ("1", "2"))
     assert str(channels).startswith("channels components,brightness: no index can be made")
     assert set(settings_of([tile, channels])) == {"patch", "stride", "channels"}

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rsseg.errors import TrainingError
+from rsseg.learn.channels.automatic import automatic
 from rsseg.learn.channels.base import Pixels, Sample, cells
-from rsseg.learn.channels.kinds import kind_of
+from rsseg.learn.channels.kinds import AUTO, kind_of
 from rsseg.learn.channels.pixels import ScenePixels
 from rsseg.learn.channels.settings import ChannelSettings
 from rsseg.learn.channels.smooth import Bilateral, SmoothPixels
@@ -39,7 +40,8 @@ def fit_channels(
     if settings.denoise:
         smoothing = Bilateral.fit(sample)
         sample = replace(sample, places=tuple((SmoothPixels(pixels, smoothing), at) for pixels, at in sample.places))
-    parts = tuple(kind_of(word).fit(word, sample, settings.backbone) for word in settings.channels)
+    words = automatic(sample) if settings.channels == (AUTO,) else settings.channels
+    parts = tuple(kind_of(word).fit(word, sample, settings.backbone) for word in words)
     return Channels(parts=parts, smoothing=smoothing)
 
 

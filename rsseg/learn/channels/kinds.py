@@ -26,6 +26,10 @@ WORDS: dict[str, type[Channel]] = {
 """A word, or what stands before its colon, and the channels that it asks for."""
 
 
+AUTO = "auto"
+"""The word that leaves the choice to the scene; it stands alone."""
+
+
 def kind_of(word: str) -> type[Channel]:
     """The kind of channels that a word such as ``indices`` or ``vgg16:relu2_2`` asks for.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
-from rsseg.learn.channels.kinds import kind_of
+from rsseg.learn.channels.kinds import AUTO, kind_of
 
 
 class ChannelSettings(BaseModel):
@@ -20,7 +20,7 @@ class ChannelSettings(BaseModel):
         ("bands",),
         min_length=1,
         description="All that the network sees: bands, components, indices, brightness, texture, context, and "
-        "pretrained features such as resnet18:layer1.",
+        "pretrained features such as resnet18:layer1; or auto, by the scene.",
     )
     denoise: bool = Field(False, description="Smooth the bands first, edges excepted.")
     backbone: str = Field("imagenet", description="Weights of pretrained features: imagenet, or a file.")
@@ -34,6 +34,8 @@ class ChannelSettings(BaseModel):
     @field_validator("channels")
     @classmethod
     def _known(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if words == (AUTO,):
+            return words
         for number, word in enumerate(words):
             kind_of(word)
             if word in words[:number]:
@@ -55,5 +57,5 @@ class ChannelSettings(BaseModel):
 
     def check_channels(self) -> None:
         """Raise early what fitting would only meet late, such as missing weights."""
-        for word in self.channels:
+        for word in () if self.channels == (AUTO,) else self.channels:
             kind_of(word).check(word, self.backbone)

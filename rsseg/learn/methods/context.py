@@ -20,7 +20,7 @@ from rsseg.errors import UsageError
 from rsseg.learn.bottleneck import mutual_information, neighbour_counts
 from rsseg.learn.losses.iic_dense import iic_dense_loss
 from rsseg.learn.methods.base import Method, MethodSettings, Phase, backward, cluster_shares, settle
-from rsseg.learn.methods.context_start import DISTANCES, Starter, fit_fine, put, tile_offsets
+from rsseg.learn.methods.context_start import DISTANCES, Starter, best_fine, put, tile_offsets
 from rsseg.learn.networks.dense import DenseNetwork, DenseNetworkSpec
 from rsseg.learn.networks.neighbourhood import WIDTH
 from rsseg.learn.samples import Samples
@@ -31,9 +31,9 @@ LEAST_STEPS, MOST_STEPS = 50, 250
 SETTLE_TILES = 64
 """Tiles from which batch-norm statistics are taken when training is done."""
 
-MANY, FALL, RATIO = 60, 2.4, 1.6
-"""Fine clusters: 60 less 2.4 for each class, at least 1.6 for each. Few classes need many, or rare ones have no fine
-cluster of their own that merging could keep; of many classes the boundaries of clouds and shadows got lost in it."""
+FINE, RATIO = 36, 1.6
+"""Fine clusters: so many, but at least 1.6 for each class. Of fewer, rare classes have none of their own that merging
+could keep; of many more, merging lost the boundaries of clouds and their shadows."""
 
 
 class ContextSettings(MethodSettings):
@@ -43,9 +43,9 @@ class ContextSettings(MethodSettings):
     masks: ClassVar[bool] = True
 
     channels: tuple[str, ...] = Field(
-        ("components", "indices", "brightness"),
+        ("auto",),
         min_length=1,
-        description="All that the network sees; without bands named green, red and nir: components,brightness.",
+        description="All that the network sees; auto: components, indices, brightness, and context without clouds.",
     )
     denoise: bool = Field(True, description="Smooth the bands first, edges excepted.")
     patch: int = Field(128, ge=8, description="Side of a tile.")
@@ -53,8 +53,9 @@ class ContextSettings(MethodSettings):
     epochs: int = Field(3, ge=0, description=f"Of {LEAST_STEPS} to {MOST_STEPS} batches each, with mutual information.")
     warm_epochs: int = Field(2, ge=1, description="Before them, on the merged clusters alone.")
     fine: int | None = Field(
-        None, ge=2, description="Clusters before merging; by default 50 for 4 classes, 36 for 10, 24 for 15, then 1.6 a class."
+        None, ge=2, description=f"Clusters before merging; by default {FINE}, or {RATIO} x classes."
     )
+    starts: int = Field(3, ge=1, description="Fine clusterings, of which that stays whose merged clusters tell most.")
     spectral_weight: float = Field(3.0, ge=0, description="Of spectra, against neighbours, when clusters are merged.")
     information: float = Field(1.0, ge=0, description="Weight of mutual information against staying with the start.")
     entropy_weight: float = Field(1.0, gt=0, description="IIC's lambda: above 1, clusters are kept more equal.")
@@ -76,7 +77,7 @@ class ContextSettings(MethodSettings):
     @property
     def fine_clusters(self) -> int:
         """How many clusters there are before merging."""
-        return self.fine or max(round(MANY - FALL * self.classes), math.ceil(RATIO * self.classes))
+        return self.fine or max(FINE, math.ceil(RATIO * self.classes))
 
 
 class ContextPhase(Phase):
@@ -168,8 +169,9 @@ class Context(Method):
 
     def begin(self, samples: Samples, seed: int) -> None:
         """Fit the fine clusters and merge them."""
-        fine = fit_fine(samples, self.settings.fine_clusters, self.settings.spectral_weight, seed)
-        put(self.starter, fine, self.settings.classes)
+        settings = self.settings
+        fine, classes = settings.fine_clusters, settings.classes
+        put(self.starter, best_fine(samples, fine, settings.spectral_weight, classes, seed, settings.starts), classes)
 
     def fixed(self, samples: Samples, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Tiles and their valid pixels."""

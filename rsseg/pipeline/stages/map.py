@@ -16,7 +16,7 @@ from rsseg.pipeline import choice
 from rsseg.pipeline.cache import Cache, Node
 from rsseg.pipeline.choice import Choice, Effort
 from rsseg.pipeline.configuration import PipelineConfig, load_pipeline
-from rsseg.pipeline.levels import scene_levels
+from rsseg.pipeline.levels import scene_channels, scene_levels
 from rsseg.pipeline.plan import Machine
 from rsseg.pipeline.stages.run import RunResult, check_folder, run
 from rsseg.progress import SILENT, Reporter
@@ -103,9 +103,10 @@ def _choose(
     reporter: Reporter,
 ) -> dict[str, Choice]:
     model = config.models[MODEL]
+    words = scene_channels(scene, model.settings, seed=model.seed)
     found = {
         "tile": choice.choose_tile(scene.grid.height, scene.grid.width),
-        "channels": choice.choose_channels(scene.band_names, available),
+        "channels": choice.explain_channels(words, scene.band_names, available),
         "effort": choice.choose_effort(effort, model.settings),
     }
     if classes is not None:

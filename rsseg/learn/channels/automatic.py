@@ -1,0 +1,34 @@
+"""What a network had best see of a scene, when nobody says."""
+
+import numpy as np
+
+from rsseg.learn.channels.base import Sample
+from rsseg.learn.channels.spectral import INDICES
+
+BRIGHT = 0.9
+"""Part of the standardised bands' variance above which brightness rules the scene.
+
+Land has about two thirds; clouds and snow, as bright in all bands as nothing else, bring it above this."""
+
+
+def automatic(sample: Sample) -> tuple[str, ...]:
+    """The words for a scene's channels: components, indices where its bands have the names, brightness, and context.
+
+    Context (means of 7 x 7 pixels) tells town from field, but blurs clouds and their shadows; it is left out where
+    brightness rules. Both were measured (docs/quality.md). A single band has no components.
+    """
+    if len(sample.bands) == 1:
+        return ("bands", "context")
+    names = {name.casefold() for name in sample.bands}
+    indices = ("indices",) if any(names.issuperset(pair) for pair in INDICES.values()) else ()
+    context = () if ruled_by_brightness(sample) else ("context",)
+    return ("components", *indices, "brightness", *context)
+
+
+def ruled_by_brightness(sample: Sample) -> bool:
+    """Whether the first principal component of the standardised bands has more than ``BRIGHT`` of their variance."""
+    values = sample.values
+    spread = values.std(axis=0)
+    standard = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    sizes = np.linalg.eigvalsh(standard.T @ standard / max(1, len(standard)))
+    return bool(sizes[-1] > BRIGHT * max(sizes.sum(), 1e-12))
