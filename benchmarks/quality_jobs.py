@@ -121,7 +121,7 @@ KMEANS_REMEDIES: dict[str, dict[str, Any]] = {
     "indices": {"channels": ["bands", "indices"]},
     "indices, brightness": {"channels": ["bands", "indices", "brightness"]},
     "texture": {"channels": ["bands", "texture"]},
-    "means of 7 x 7": {"channels": ["bands", "context"]},
+    "means of 7 x 7": {"channels": ["bands", "means"]},
     "decorrelated bands": {"channels": ["components"]},
     "denoised": {"denoise": True},
     "denoised, decorrelated, indices, brightness": {

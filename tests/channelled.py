@@ -11,7 +11,7 @@ from rsseg.learn.channels.stack import Channels
 from rsseg.learn.inputs import SceneInput
 from rsseg.scene.grid import Window
 
-SIMPLE = ("bands", "components", "indices", "brightness", "texture", "context")
+SIMPLE = ("bands", "components", "indices", "brightness", "texture", "means")
 
 
 def gappy_scene(height: int = 40, width: int = 52, seed: int = 0) -> SceneInput:

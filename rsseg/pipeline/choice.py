@@ -8,6 +8,7 @@ from rsseg.errors import GridError, UsageError
 from rsseg.learn.bottleneck import Level
 from rsseg.learn.channels.spectral import INDICES
 from rsseg.learn.methods import MethodSettings
+from rsseg.learn.methods.base import FEW_CLASSES
 
 Effort = Literal["quick", "normal", "thorough"]
 
@@ -58,12 +59,14 @@ def choose_tile(height: int, width: int) -> Choice:
     return Choice({"patch": patch, "stride": patch // 2}, f"{room}; tiles overlap by half")
 
 
-def explain_channels(words: Sequence[str], bands: Sequence[str], available: Sequence[str] = ()) -> Choice:
+def explain_channels(
+    words: Sequence[str], bands: Sequence[str], available: Sequence[str] = (), few: bool = False
+) -> Choice:
     """What the network sees of a scene with these bands (``words``), and why.
 
-    ``available``: all bands that the scene has, for the advice.
+    ``available``: all bands that the scene has, for the advice; ``few``: whether the map has few classes.
     """
-    return Choice({"channels": list(words)}, f"{_about_indices(bands, available)}; {_about_context(words)}")
+    return Choice({"channels": list(words)}, f"{_about_indices(bands, available)}; {_about_means(words, few)}")
 
 
 def _about_indices(bands: Sequence[str], available: Sequence[str]) -> str:
@@ -76,9 +79,11 @@ def _about_indices(bands: Sequence[str], available: Sequence[str]) -> str:
     return made if len(found) == len(INDICES) else f"{made}; {_missing(bands, available)}"
 
 
-def _about_context(words: Sequence[str]) -> str:
-    if "context" in words:
+def _about_means(words: Sequence[str], few: bool) -> str:
+    if "means" in words:
         return "the means of what lies around tell textures apart"
+    if few:
+        return f"of fewer than {FEW_CLASSES} classes, each pixel is seen without what lies around"
     return "brightness rules, as where there are clouds, whose edges the means of what lies around would blur"
 
 

@@ -22,7 +22,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     recipe = tmp_path / "small.yaml"
     recipe.write_text(yaml.safe_dump({"models": {"map": small}, "names": "spectra"}))
     monkeypatch.setattr(map_stage, "RECIPE", str(recipe))
-    monkeypatch.setattr(context, "STEPS", 2)
+    monkeypatch.setattr(context, "LEAST_STEPS", 2)
     return write_scene(tmp_path / "scene.tif")
 
 

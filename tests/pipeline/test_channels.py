@@ -71,7 +71,7 @@ def test_networks_train_on_channels_and_start_from_a_model_of_them(
 
 
 def test_a_head_on_labels_sees_the_models_channels(rsseg: Command, scene: Path, tmp_path: Path) -> None:
-    model = kmeans(rsseg, scene, tmp_path / "m.safetensors", "--channels", "components,context")
+    model = kmeans(rsseg, scene, tmp_path / "m.safetensors", "--channels", "components,means")
     reference, head = write_reference(tmp_path / "ref.gpkg"), tmp_path / "head.safetensors"
     common = ("train", "kmeans", scene, "-o", head, "--init", model, "--labels", reference, "--field", "class")
     code, _, said = rsseg(*common, "--epochs", 2)

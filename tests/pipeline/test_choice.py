@@ -69,11 +69,11 @@ def test_channels_are_explained_by_the_bands(bands: tuple[str, ...], reason: str
     found = explain_channels(("components", "brightness"), bands)
     assert found.settings == {"channels": ["components", "brightness"]}
     assert found.reason.startswith(reason) and "brightness rules" in found.reason
-    assert "tell textures apart" in explain_channels(("components", "context"), bands).reason
+    assert "tell textures apart" in explain_channels(("components", "means"), bands).reason
 
 
 def test_bands_that_were_left_out_are_recommended() -> None:
-    found = explain_channels(("bands", "context"), ("red",), ("green", "red", "nir"))
+    found = explain_channels(("bands", "means"), ("red",), ("green", "red", "nir"))
     assert "with --bands green,red,nir there would be" in found.reason
 
 

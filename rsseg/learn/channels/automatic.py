@@ -11,18 +11,19 @@ BRIGHT = 0.9
 Land has about two thirds; clouds and snow, as bright in all bands as nothing else, bring it above this."""
 
 
-def automatic(sample: Sample) -> tuple[str, ...]:
-    """The words for a scene's channels: components, indices where its bands have the names, brightness, and context.
+def automatic(sample: Sample, few: bool = False) -> tuple[str, ...]:
+    """The words for a scene's channels: components, indices where its bands have the names, brightness, and means.
 
-    Context (means of 7 x 7 pixels) tells town from field, but blurs clouds and their shadows; it is left out where
-    brightness rules. Both were measured (docs/quality.md). A single band has no components.
+    Means of 7 x 7 pixels tell town from field, but blur clouds and their shadows, and outweigh the pixel where there
+    are only ``few`` classes; they are left out where brightness rules, and of few classes. All were measured
+    (docs/quality.md). A single band has no components.
     """
     if len(sample.bands) == 1:
-        return ("bands", "context")
+        return ("bands",) if few else ("bands", "means")
     names = {name.casefold() for name in sample.bands}
     indices = ("indices",) if any(names.issuperset(pair) for pair in INDICES.values()) else ()
-    context = () if ruled_by_brightness(sample) else ("context",)
-    return ("components", *indices, "brightness", *context)
+    means = () if few or ruled_by_brightness(sample) else ("means",)
+    return ("components", *indices, "brightness", *means)
 
 
 def ruled_by_brightness(sample: Sample) -> bool:

@@ -40,7 +40,7 @@ def fit_channels(
     if settings.denoise:
         smoothing = Bilateral.fit(sample)
         sample = replace(sample, places=tuple((SmoothPixels(pixels, smoothing), at) for pixels, at in sample.places))
-    words = automatic(sample) if settings.channels == (AUTO,) else settings.channels
+    words = automatic(sample, settings.few_classes) if settings.channels == (AUTO,) else settings.channels
     parts = tuple(kind_of(word).fit(word, sample, settings.backbone) for word in words)
     return Channels(parts=parts, smoothing=smoothing)
 

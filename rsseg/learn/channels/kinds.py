@@ -6,11 +6,11 @@ from pydantic import Field
 
 from rsseg.learn.channels.backbone import LAYERS, Backbone
 from rsseg.learn.channels.base import Channel
-from rsseg.learn.channels.local import Context, Texture
+from rsseg.learn.channels.local import Means, Texture
 from rsseg.learn.channels.spectral import Bands, Brightness, Components, Indices
 
 AnyChannel = Annotated[
-    Bands | Components | Indices | Brightness | Texture | Context | Backbone, Field(discriminator="kind")
+    Bands | Components | Indices | Brightness | Texture | Means | Backbone, Field(discriminator="kind")
 ]
 """What a model file may name."""
 
@@ -20,7 +20,7 @@ WORDS: dict[str, type[Channel]] = {
     "indices": Indices,
     "brightness": Brightness,
     "texture": Texture,
-    "context": Context,
+    "means": Means,
     **dict.fromkeys(LAYERS, Backbone),
 }
 """A word, or what stands before its colon, and the channels that it asks for."""

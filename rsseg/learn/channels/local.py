@@ -12,7 +12,7 @@ from rsseg.learn.channels.spectral import brightness
 from rsseg.scene.grid import Window
 
 SIDE = 7
-"""Side in pixels of the window that texture and context look at."""
+"""Side in pixels of the window that texture and means look at."""
 
 MARGIN = SIDE // 2
 
@@ -58,20 +58,20 @@ class Texture(Channel):
         return found[None]
 
 
-class Context(Channel):
+class Means(Channel):
     """The means of the bands over the valid pixels around."""
 
-    kind: Literal["context"]
+    kind: Literal["means"]
     bands: tuple[str, ...]
 
     @classmethod
     def fit(cls, word: str, sample: Sample, backbone: str) -> Self:
         """The names are all there is."""
-        return cls(kind="context", bands=sample.bands)
+        return cls(kind="means", bands=sample.bands)
 
     @property
     def word(self) -> str:
-        """``context``."""
+        """``means``."""
         return self.kind
 
     @property

@@ -19,7 +19,7 @@ class ChannelSettings(BaseModel):
     channels: tuple[str, ...] = Field(
         ("bands",),
         min_length=1,
-        description="All that the network sees: bands, components, indices, brightness, texture, context, and "
+        description="All that the network sees: bands, components, indices, brightness, texture, means, and "
         "pretrained features such as resnet18:layer1; or auto, by the scene.",
     )
     denoise: bool = Field(False, description="Smooth the bands first, edges excepted.")
@@ -49,6 +49,11 @@ class ChannelSettings(BaseModel):
         return {
             key: value for key, value in plain.items() if key not in fields or getattr(self, key) != fields[key].default
         }
+
+    @property
+    def few_classes(self) -> bool:
+        """Whether ``auto`` is asked for a map of few classes."""
+        return False
 
     @property
     def plain(self) -> bool:

@@ -18,6 +18,10 @@ SETTLE_SIZE = 256
 """Samples in a batch when batch-norm statistics are taken again."""
 
 
+FEW_CLASSES = 10
+"""Of fewer classes, each pixel is seen without its surroundings where the scene chooses the channels."""
+
+
 class MethodSettings(ChannelSettings):
     """Settings that every method has; unknown keys are refused."""
 
@@ -35,6 +39,11 @@ class MethodSettings(ChannelSettings):
     stride: int = Field(8, ge=1)
     epochs: int = 20
     normalise: Kind = "standardise"
+
+    @property
+    def few_classes(self) -> bool:
+        """Whether ``auto`` is asked for a map of few classes."""
+        return self.classes < FEW_CLASSES
 
     def described(self) -> dict[str, Any]:
         """All settings for a model's provenance, files without their folders: equal trainings give equal models."""

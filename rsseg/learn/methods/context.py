@@ -31,9 +31,11 @@ LEAST_STEPS, MOST_STEPS = 50, 250
 SETTLE_TILES = 64
 """Tiles from which batch-norm statistics are taken when training is done."""
 
-FINE, RATIO = 36, 1.6
-"""Fine clusters: so many, but at least 1.6 for each class. Of fewer, rare classes have none of their own that merging
-could keep; of many more, merging lost the boundaries of clouds and their shadows."""
+FINE, FINE_OF_FEW, RATIO = 36, 48, 1.6
+"""Fine clusters: so many, of few classes more, and at least 1.6 for each class.
+
+Of fewer, rare classes have none of their own that merging could keep; of many more, merging lost the boundaries of
+clouds and their shadows."""
 
 
 class ContextSettings(MethodSettings):
@@ -45,7 +47,7 @@ class ContextSettings(MethodSettings):
     channels: tuple[str, ...] = Field(
         ("auto",),
         min_length=1,
-        description="All that the network sees; auto: components, indices, brightness, and context without clouds.",
+        description="All that the network sees; auto: components, indices, brightness, and means without clouds.",
     )
     denoise: bool = Field(True, description="Smooth the bands first, edges excepted.")
     patch: int = Field(128, ge=8, description="Side of a tile.")
@@ -53,9 +55,11 @@ class ContextSettings(MethodSettings):
     epochs: int = Field(3, ge=0, description=f"Of {LEAST_STEPS} to {MOST_STEPS} batches each, with mutual information.")
     warm_epochs: int = Field(2, ge=1, description="Before them, on the merged clusters alone.")
     fine: int | None = Field(
-        None, ge=2, description=f"Clusters before merging; by default {FINE}, or {RATIO} x classes."
+        None,
+        ge=2,
+        description=f"Clusters before merging; by default {FINE}, {FINE_OF_FEW} for few classes, {RATIO} for each.",
     )
-    starts: int = Field(3, ge=1, description="Fine clusterings, of which that stays whose merged clusters tell most.")
+    starts: int = Field(1, ge=1, description="Fine clusterings, of which that stays whose merged clusters tell most.")
     spectral_weight: float = Field(3.0, ge=0, description="Of spectra, against neighbours, when clusters are merged.")
     information: float = Field(1.0, ge=0, description="Weight of mutual information against staying with the start.")
     entropy_weight: float = Field(1.0, gt=0, description="IIC's lambda: above 1, clusters are kept more equal.")
@@ -77,7 +81,7 @@ class ContextSettings(MethodSettings):
     @property
     def fine_clusters(self) -> int:
         """How many clusters there are before merging."""
-        return self.fine or max(FINE, math.ceil(RATIO * self.classes))
+        return self.fine or max(FINE_OF_FEW if self.few_classes else FINE, math.ceil(RATIO * self.classes))
 
 
 class ContextPhase(Phase):

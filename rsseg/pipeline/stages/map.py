@@ -103,18 +103,21 @@ def _choose(
     reporter: Reporter,
 ) -> dict[str, Choice]:
     model = config.models[MODEL]
-    words = scene_channels(scene, model.settings, seed=model.seed)
     found = {
         "tile": choice.choose_tile(scene.grid.height, scene.grid.width),
-        "channels": choice.explain_channels(words, scene.band_names, available),
         "effort": choice.choose_effort(effort, model.settings),
     }
+    recipe = {**(model.model_extra or {}), **found["tile"].settings}
     if classes is not None:
-        return {**found, "classes": choice.given_classes(classes)}
-    chosen = {**choice.settings_of([found["tile"], found["channels"]]), "classes": choice.MOST}
-    settings = ContextSettings(**{**(model.model_extra or {}), **chosen})
-    levels = scene_levels(scene, settings, seed=model.seed, threads=machine.threads, reporter=reporter)
-    return {**found, "classes": choice.choose_classes(levels)}
+        found["classes"] = choice.given_classes(classes)
+    else:
+        settings = ContextSettings(**{**recipe, "classes": choice.MOST})
+        levels = scene_levels(scene, settings, seed=model.seed, threads=machine.threads, reporter=reporter)
+        found["classes"] = choice.choose_classes(levels)
+    settings = ContextSettings(**{**recipe, **found["classes"].settings})
+    words = scene_channels(scene, settings, seed=model.seed)
+    found["channels"] = choice.explain_channels(words, scene.band_names, available, settings.few_classes)
+    return found
 
 
 class _Memory:

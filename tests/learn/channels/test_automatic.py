@@ -30,9 +30,9 @@ def clouds(size: int = 64) -> NDArray:
 @pytest.mark.parametrize(
     ("bands", "expected"),
     [
-        (("green", "red", "nir"), ("components", "indices", "brightness", "context")),
-        (("Blue", "Red", "NIR"), ("components", "indices", "brightness", "context")),
-        (("1", "2", "3"), ("components", "brightness", "context")),
+        (("green", "red", "nir"), ("components", "indices", "brightness", "means")),
+        (("Blue", "Red", "NIR"), ("components", "indices", "brightness", "means")),
+        (("1", "2", "3"), ("components", "brightness", "means")),
     ],
 )
 def test_indices_are_made_where_the_bands_have_names(bands: tuple[str, ...], expected: tuple[str, ...]) -> None:
@@ -40,7 +40,7 @@ def test_indices_are_made_where_the_bands_have_names(bands: tuple[str, ...], exp
 
 
 def test_a_single_band_is_seen_as_it_is() -> None:
-    assert words(blocks_scene(64, 64, bands=1)[0], ("nir",)) == ("bands", "context")
+    assert words(blocks_scene(64, 64, bands=1)[0], ("nir",)) == ("bands", "means")
 
 
 def test_surroundings_are_left_out_under_clouds() -> None:
@@ -56,3 +56,13 @@ def test_the_model_records_what_was_chosen() -> None:
 def test_auto_stands_alone() -> None:
     with pytest.raises(UsageError, match="auto"):
         settings_of("kmeans", channels=("auto", "texture"))
+
+
+def test_of_few_classes_pixels_are_seen_without_their_surroundings() -> None:
+    few = settings_of("context", classes=9)
+    assert words(blocks_scene(64, 64)[0], ("1", "2", "3"), few) == ("components", "brightness")
+    assert words(blocks_scene(64, 64)[0], ("1", "2", "3"), settings_of("context")) == (
+        "components",
+        "brightness",
+        "means",
+    )

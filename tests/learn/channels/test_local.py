@@ -34,9 +34,9 @@ def test_flat_ground_has_the_textures_floor() -> None:
     assert np.isfinite(whole(scene_of(np.ones((1, 9, 9))), fitted(scene_of(np.ones((1, 9, 9))), "texture"))[0]).all()
 
 
-def test_context_is_the_mean_of_the_valid_pixels_around() -> None:
+def test_means_are_the_mean_of_the_valid_pixels_around() -> None:
     scene = gappy_scene()
-    found, valid = whole(scene, fitted(scene, "context"))
+    found, valid = whole(scene, fitted(scene, "means"))
     values = physical(scene)
     rows, cols = np.nonzero(valid)
     for row, col in zip(rows.tolist(), cols.tolist(), strict=True):
