@@ -31,7 +31,7 @@ LEAST_STEPS, MOST_STEPS = 50, 250
 SETTLE_TILES = 64
 """Tiles from which batch-norm statistics are taken when training is done."""
 
-FINE, FINE_OF_FEW, RATIO = 24, 48, 1.6
+FINE, FINE_OF_FEW, RATIO = 30, 48, 1.6
 """Fine clusters: so many, of few classes more, and at least 1.6 for each class.
 
 Of fewer, rare classes have none of their own that merging could keep; of many more, merging lost the boundaries of
