@@ -72,14 +72,6 @@ def mutual_information(counts: Floats) -> float:
     return float(_xlogx(joint).sum() - _xlogx(rows).sum() - _xlogx(columns).sum())
 
 
-def explained(pixels: Floats, centres: Floats, groups: NDArray[np.int64]) -> float:
-    """The part of the spread of ``centres`` (clusters, width), each of its ``pixels``, that lies between groups."""
-    means, sizes = _group_means(pixels, centres, groups)
-    middle = (pixels[:, None] * centres).sum(axis=0) / max(pixels.sum(), 1.0)
-    whole = (pixels[:, None] * (centres - middle) ** 2).sum()
-    return float((sizes[:, None] * (means - middle) ** 2).sum() / whole) if whole > 0 else 1.0
-
-
 def merge_levels(counts: Floats, pixels: Floats, centres: Floats, weight: float) -> list[Level]:
     """Every stage of the merging, from all clusters to two groups.
 
@@ -93,7 +85,7 @@ def merge_levels(counts: Floats, pixels: Floats, centres: Floats, weight: float)
     means, sizes, joint = centres.astype(np.float64), pixels.astype(np.float64), counts / max(counts.sum(), 1.0)
     whole = max(mutual_information(joint), 1e-12)
     spread = max(_spread(sizes, means), 1e-12)
-    levels = [_level(groups, joint, whole, pixels, centres)]
+    levels = [_level(groups, joint, sizes, means, (whole, spread))]
     while len(sizes) > 2:
         costs = np.stack([_costs(i, joint, sizes, means, whole, weight / spread) for i in range(len(sizes))])
         first, second = sorted(divmod(int(costs.argmin()), len(sizes)))
@@ -102,16 +94,13 @@ def merge_levels(counts: Floats, pixels: Floats, centres: Floats, weight: float)
         sizes = np.delete(_added(sizes, first, second), second)
         groups = np.where(groups == second, first, groups)
         groups = np.where(groups > second, groups - 1, groups)
-        levels.append(_level(groups, joint, whole, pixels, centres))
+        levels.append(_level(groups, joint, sizes, means, (whole, spread)))
     return levels
 
 
-def merge_clusters(
-    counts: Floats, pixels: Floats, centres: Floats, classes: int, weight: float = 3.0
-) -> NDArray[np.int64]:
-    """The group of each cluster, from 0 by falling size, when ``classes`` are left; see ``merge_levels``."""
-    levels = merge_levels(counts, pixels, centres, weight)
-    return next((level for level in levels if level.classes <= classes), levels[-1]).groups
+def level_of(levels: Sequence[Level], classes: int) -> Level:
+    """The first stage of at most so many classes, or the last there is."""
+    return next((level for level in levels if level.classes <= classes), levels[-1])
 
 
 def _costs(i: int, joint: Floats, sizes: Floats, means: Floats, whole: float, weight: float) -> Floats:
@@ -126,12 +115,13 @@ def _costs(i: int, joint: Floats, sizes: Floats, means: Floats, whole: float, we
     return np.asarray(cost)
 
 
-def _level(groups: NDArray[np.int64], joint: Floats, whole: float, pixels: Floats, centres: Floats) -> Level:
-    order = np.argsort(-np.bincount(groups, pixels), kind="stable")
+def _level(groups: NDArray[np.int64], joint: Floats, sizes: Floats, means: Floats, of: tuple[float, float]) -> Level:
+    """The stage at hand; ``of``: the information and the spread before any merging."""
+    order = np.argsort(-sizes, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    nats = mutual_information(joint)
-    return Level(rank[groups], min(1.0, nats / whole), explained(pixels, centres, groups), nats)
+    nats, (whole, spread) = mutual_information(joint), of
+    return Level(rank[groups], min(1.0, nats / whole), min(1.0, _spread(sizes, means) / spread), nats)
 
 
 def _joined(joint: Floats, first: int, second: int) -> Floats:
@@ -150,13 +140,6 @@ def _mean_joined(means: Floats, sizes: Floats, first: int, second: int) -> Float
     changed = means.copy()
     changed[first] = np.average(means[[first, second]], axis=0, weights=sizes[[first, second]])
     return np.delete(changed, second, axis=0)
-
-
-def _group_means(pixels: Floats, centres: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Mean (groups, width) and pixels (groups,) of each group."""
-    sizes = np.bincount(groups, pixels).astype(np.float64)
-    sums = np.stack([np.bincount(groups, pixels * column) for column in centres.T], axis=1)
-    return sums / np.maximum(sizes, 1e-300)[:, None], sizes
 
 
 def _spread(sizes: Floats, means: Floats) -> float:

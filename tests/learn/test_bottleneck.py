@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from rsseg.learn.bottleneck import explained, merge_clusters, merge_levels, mutual_information, neighbour_counts
+from rsseg.learn.bottleneck import level_of, merge_levels, mutual_information, neighbour_counts
 
 
 def entropy(shares: NDArray) -> float:
@@ -44,6 +44,23 @@ def random_case(clusters: int, seed: int) -> tuple[NDArray, NDArray, NDArray]:
     rng = np.random.default_rng(seed)
     counts = rng.random((clusters, clusters)) ** 3
     return counts + counts.T, rng.integers(1, 50, clusters).astype(float), rng.normal(size=(clusters, 3))
+
+
+def merge_clusters(
+    counts: NDArray, pixels: NDArray, centres: NDArray, classes: int, weight: float = 3.0
+) -> NDArray[np.int64]:
+    return level_of(merge_levels(counts, pixels, centres, weight), classes).groups
+
+
+def explained(pixels: NDArray, centres: NDArray, groups: NDArray) -> float:
+    """The part of the centres' spread, each of its pixels, that lies between groups: 1 less the part within them."""
+    middle = np.average(centres, axis=0, weights=pixels)
+    within = 0.0
+    for group in set(groups):
+        own = groups == group
+        mean = np.average(centres[own], axis=0, weights=pixels[own])
+        within += (pixels[own, None] * (centres[own] - mean) ** 2).sum()
+    return 1 - within / (pixels[:, None] * (centres - middle) ** 2).sum()
 
 
 def slow_step(counts: NDArray, pixels: NDArray, centres: NDArray, weight: float) -> tuple[int, int]:

@@ -1,9 +1,7 @@
 """What a network had best see of a scene, when nobody says."""
 
-import numpy as np
-
 from rsseg.learn.channels.base import Sample
-from rsseg.learn.channels.spectral import INDICES
+from rsseg.learn.channels.spectral import INDICES, principal_axes
 
 BRIGHT = 0.9
 """Part of the standardised bands' variance above which brightness rules the scene.
@@ -28,8 +26,5 @@ def automatic(sample: Sample, few: bool = False) -> tuple[str, ...]:
 
 def ruled_by_brightness(sample: Sample) -> bool:
     """Whether the first principal component of the standardised bands has more than ``BRIGHT`` of their variance."""
-    values = sample.values
-    spread = values.std(axis=0)
-    standard = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    sizes = np.linalg.eigvalsh(standard.T @ standard / max(1, len(standard)))
-    return bool(sizes[-1] > BRIGHT * max(sizes.sum(), 1e-12))
+    _, _, sizes, _ = principal_axes(sample.values)
+    return bool(sizes[0] > BRIGHT * max(sizes.sum(), 1e-12))

@@ -72,6 +72,8 @@ class Channel(BaseModel, ABC):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    kind: str
+
     takes_layer: ClassVar[bool] = False
     """Whether its word may go on behind a colon."""
 
@@ -85,9 +87,9 @@ class Channel(BaseModel, ABC):
         """The channel that ``word`` asks for, fitted on a sample; ``backbone``: weights of pretrained features."""
 
     @property
-    @abstractmethod
     def word(self) -> str:
         """What was asked for, as settings write it."""
+        return self.kind
 
     @property
     @abstractmethod

@@ -33,11 +33,6 @@ class Texture(Channel):
         return cls(kind="texture", floor=float(noise(differences, bright.std())))
 
     @property
-    def word(self) -> str:
-        """``texture``."""
-        return self.kind
-
-    @property
     def names(self) -> tuple[str, ...]:
         """``texture``."""
         return (self.kind,)
@@ -68,11 +63,6 @@ class Means(Channel):
     def fit(cls, word: str, sample: Sample, backbone: str) -> Self:
         """The names are all there is."""
         return cls(kind="means", bands=sample.bands)
-
-    @property
-    def word(self) -> str:
-        """``means``."""
-        return self.kind
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -28,11 +28,6 @@ class Bands(Channel):
         return cls(kind="bands", bands=sample.bands)
 
     @property
-    def word(self) -> str:
-        """``bands``."""
-        return self.kind
-
-    @property
     def names(self) -> tuple[str, ...]:
         """The bands' own."""
         return self.bands
@@ -55,22 +50,12 @@ class Components(Channel):
     @classmethod
     def fit(cls, word: str, sample: Sample, backbone: str) -> Self:
         """From the eigenvectors of the bands' correlations; the largest part of each counts as positive."""
-        values = sample.values
-        mean, spread = values.mean(axis=0), values.std(axis=0)
-        spread = np.where(spread > 0, spread, 1.0)
-        standard = (values - mean) / spread
-        sizes, vectors = np.linalg.eigh(standard.T @ standard / len(standard))
-        sizes, rows = sizes[::-1], vectors.T[::-1]
+        mean, spread, sizes, rows = principal_axes(sample.values)
         largest = np.abs(rows).argmax(axis=1)
         rows = rows * np.sign(rows[np.arange(len(rows)), largest])[:, None]
         kept = sizes > NO_VARIANCE * sizes[0]
         rows = np.where(kept[:, None], rows / np.sqrt(np.where(kept, sizes, 1.0))[:, None] / spread, 0.0)
         return cls(kind="components", mean=tuple(mean.tolist()), matrix=tuple(tuple(row) for row in rows.tolist()))
-
-    @property
-    def word(self) -> str:
-        """``components``."""
-        return self.kind
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,6 +70,16 @@ class Components(Channel):
             for band, weight in zip(centred, weights, strict=True):
                 row += weight * band
         return found
+
+
+def principal_axes(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Mean and spread (bands,) of values (n, bands), and of the standardised values the variances (bands,) along the
+    principal axes, largest first, and the axes themselves, one a row; a band without spread counts as it is."""
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    standard = (values - mean) / spread
+    sizes, vectors = np.linalg.eigh(standard.T @ standard / max(1, len(standard)))
+    return mean, spread, sizes[::-1], vectors.T[::-1]
 
 
 class Indices(Channel):
@@ -116,11 +111,6 @@ class Indices(Channel):
         return cls(kind="indices", pairs=tuple(found))
 
     @property
-    def word(self) -> str:
-        """``indices``."""
-        return self.kind
-
-    @property
     def names(self) -> tuple[str, ...]:
         """The indices' own."""
         return tuple(name for name, _, _ in self.pairs)
@@ -148,11 +138,6 @@ class Brightness(Channel):
     def fit(cls, word: str, sample: Sample, backbone: str) -> Self:
         """Nothing is fitted."""
         return cls(kind="brightness")
-
-    @property
-    def word(self) -> str:
-        """``brightness``."""
-        return self.kind
 
     @property
     def names(self) -> tuple[str, ...]:

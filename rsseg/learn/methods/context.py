@@ -20,7 +20,7 @@ from rsseg.errors import UsageError
 from rsseg.learn.bottleneck import mutual_information, neighbour_counts
 from rsseg.learn.losses.iic_dense import iic_dense_loss
 from rsseg.learn.methods.base import Method, MethodSettings, Phase, backward, cluster_shares, settle
-from rsseg.learn.methods.context_start import DISTANCES, Starter, best_fine, put, tile_offsets
+from rsseg.learn.methods.context_start import DISTANCES, Starter, best_fine, put
 from rsseg.learn.networks.dense import DenseNetwork, DenseNetworkSpec
 from rsseg.learn.networks.neighbourhood import WIDTH
 from rsseg.learn.samples import Samples
@@ -147,7 +147,7 @@ def crops(samples: Samples, indices: Tensor, size: int) -> tuple[Tensor, Tensor]
     """Parts (n, channels, size, size) of tiles at random places in them, and their valid pixels (n, size, size)."""
     size = min(size, samples.patch)
     slack = (samples.patch - size) // 2
-    offsets = tile_offsets(len(indices), (slack, slack))
+    offsets = torch.randint(-slack, slack + 1, (2, len(indices))).T
     return samples.gather(indices, size, offsets), samples.valid(indices, size, offsets)
 
 

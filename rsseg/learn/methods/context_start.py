@@ -1,6 +1,6 @@
 """What a context training starts from: fine clusters of pixels by k-means, merged by neighbourhood and spectrum."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rsseg.errors import TrainingError
-from rsseg.learn.bottleneck import Level, merge_levels, neighbour_counts
+from rsseg.learn.bottleneck import Level, level_of, merge_levels, neighbour_counts
 from rsseg.learn.methods.kmeans import centres_of
 from rsseg.learn.samples import Samples
 
@@ -60,7 +60,7 @@ class Fine:
 
     def at(self, classes: int) -> Level:
         """The stage of at most so many classes."""
-        return next((level for level in self.levels if level.classes <= classes), self.levels[-1])
+        return level_of(self.levels, classes)
 
 
 def best_fine(samples: Samples, fine: int, weight: float, classes: int, seed: int, starts: int) -> Fine:
@@ -121,8 +121,3 @@ def put(starter: Starter, fine: Fine, classes: int) -> None:
     starter.centres[count:] = starter.centres[:1]  # never nearer than the first, which comes before them
     starter.groups[:count] = torch.from_numpy(fine.at(classes).groups).to(device)
     starter.groups[count:] = starter.groups[0]
-
-
-def tile_offsets(tiles: int, slack: Sequence[int]) -> Tensor:
-    """Random offsets (tiles, 2), in rows and columns, up to ``slack`` to either side."""
-    return torch.stack([torch.randint(-far, far + 1, (tiles,)) for far in slack], dim=1)
