@@ -1,10 +1,10 @@
 """A pipeline on labelled real scenes, from raw file to accuracy in one command each: every method beside pixel k-means.
 
-    python benchmarks/scenes.py --json OUT [--pipeline all-methods] [--models kmeans ddc ...] [--scenes aber nc]
+    python benchmarks/scenes.py --json OUT [--pipeline all-methods ...] [--models kmeans ddc ...] [--scenes aber nc]
                                 [--seeds 3] [--classes 15]
 
-K is each scene's number of classes (one-to-one counts then) and ``--classes`` (many-to-one). All models of a pipeline
-are scored in the same run. Prints a Markdown table: mean and spread (largest less smallest) over the seeds.
+K is each scene's number of classes (one-to-one counts then) and ``--classes`` (many-to-one). All models of the
+pipelines are scored in the same run. Prints a Markdown table: mean and spread (largest less smallest) over the seeds.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def run(pipeline: str, name: str, classes: int, seed: int) -> list[dict]:
     answer = json.loads(output)
     seconds = {}
     for stage in answer["stages"]:
-        if stage["stage"].startswith(("train", "segment", "merge")):
+        if stage["stage"].startswith(("train", "segment", "refine", "merge")):
             model = stage["stage"].split()[-1]
             seconds[model] = seconds.get(model, 0.0) + stage["seconds"]
     return [
@@ -75,13 +75,13 @@ def main() -> None:
     parser.add_argument("--scenes", nargs="*", default=["aber", "nc", "l7_250"], choices=SCENES)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--classes", type=int, default=15)
-    parser.add_argument("--pipeline", default="all-methods", help="a pipeline's name or file")
-    parser.add_argument("--models", nargs="+", help="only these of the pipeline's models")
+    parser.add_argument("--pipeline", nargs="+", default=["all-methods"], help="names or files of pipelines")
+    parser.add_argument("--models", nargs="+", help="only these of the pipelines' models")
     arguments = parser.parse_args()
     rows: list[dict] = []
     with tempfile.TemporaryDirectory() as folder:
-        pipeline = chosen(arguments.pipeline, arguments.models, Path(folder))
-        measure(pipeline, arguments, rows)
+        pipelines = [chosen(each, arguments.models, Path(folder)) for each in arguments.pipeline]
+        measure(pipelines, arguments, rows)
     print(table(rows))
 
 
@@ -91,19 +91,20 @@ def chosen(pipeline: str, models: list[str] | None, folder: Path) -> str:
         return pipeline
     source = Path(pipeline) if Path(pipeline).is_file() else OWN / f"{pipeline}.yaml"
     content = yaml.safe_load(source.read_text(encoding="utf-8"))
-    content["models"] = {name: content["models"][name] for name in models}
-    content["consensus"] = len(models) > 1
-    copy = folder / "pipeline.yaml"
+    content["models"] = {name: model for name, model in content["models"].items() if name in models}
+    content["consensus"] = len(content["models"]) > 1
+    copy = folder / f"{len(list(folder.iterdir()))}.yaml"
     copy.write_text(yaml.safe_dump(content), encoding="utf-8")
     return str(copy)
 
 
-def measure(pipeline: str, arguments: argparse.Namespace, rows: list[dict]) -> None:
+def measure(pipelines: list[str], arguments: argparse.Namespace, rows: list[dict]) -> None:
     for name in arguments.scenes:
         for classes in (SCENES[name][2], arguments.classes):
             for seed in range(arguments.seeds):
-                rows += run(pipeline, name, classes, seed)
-                arguments.json.write_text(json.dumps(rows, indent=1))
+                for pipeline in pipelines:
+                    rows += run(pipeline, name, classes, seed)
+                    arguments.json.write_text(json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":

@@ -15,14 +15,15 @@ from rsseg.progress import Reporter
 @options.output
 @click.option(
     "--method",
-    type=click.Choice(["edges", "superpixels"]),
+    type=click.Choice(["edges", "spectrum", "superpixels"]),
     default="edges",
     show_default=True,
-    help="A vote of neighbours that look alike, or the most frequent label of each superpixel.",
+    help="A vote of neighbours that look alike, the likeliest label nearby, or each superpixel's most frequent one.",
 )
 @click.option("--radius", type=int, help="Pixels to each side; a superpixel is 2 x radius + 1 wide.  [default: 3]")
-@click.option("--strength", type=float, help="Times the noise that alike pixels may differ by.  [default: 3]")
+@click.option("--strength", type=float, help="Times the noise that alike pixels differ by.  [default: 3; spectrum: 1]")
 @click.option("--passes", type=int, help="How often neighbours vote.  [default: 2]")
+@click.option("--neighbours", type=float, help="Of spectrum: the say of the labels beside a pixel.  [default: 0.25]")
 @options.bands
 @options.scale
 @options.overwrite
@@ -43,10 +44,11 @@ def command(
 
     Values, names and colours stay; 0 (no data) stays 0. A confidence raster is still that of the labelling.
     """
-    from rsseg.pipeline.stages.refine import RefineSettings, refine
+    from rsseg.label.refine_settings import refine_settings
+    from rsseg.pipeline.stages.refine import refine
     from rsseg.publish.tables import json_text
 
-    settings = RefineSettings.of(**given)
+    settings = refine_settings(**given)
     result = refine(labels, scene, output, settings, bands=bands, scale=scale, overwrite=overwrite, reporter=reporter)
     if as_json:
         click.echo(json_text(result.as_dict()), nl=False)

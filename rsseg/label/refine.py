@@ -6,7 +6,6 @@ numbers, so that no tile leaves a trace. Superpixels are made tile by tile from 
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +19,6 @@ from rsseg.prefetch import prefetch
 from rsseg.scene.grid import Window
 from rsseg.scene.raster import BLOCK, label_windows
 from rsseg.scene.superpixels import superpixels
-
-RefineMethod = Literal["edges", "superpixels"]
-"""A vote of neighbours weighted by how alike they are, or the most frequent label of each superpixel."""
-
-REFINE_METHODS = get_args(RefineMethod)
-
-RADIUS, STRENGTH, PASSES = 3, 3.0, 2
-"""The vote of neighbours where nothing else is asked for: pixels to each side, times the noise, and how often."""
 
 STEPS = 1 << 16
 """Steps of a vote's weight between 0 and 1: sums of whole numbers have no order, and ties are ties."""
@@ -110,11 +101,11 @@ def refined_by_edges(source: LabelMap, pixels: Pixels, likeness: Bilateral) -> I
     margin = likeness.reach
 
     def read(window: Window) -> tuple[Labels, NDArray[np.float32], NDArray[np.bool_]]:
-        return _read_around(source, window, margin), *pixels.read(window, margin)
+        return read_around(source, window, margin), *pixels.read(window, margin)
 
     windows = tuple(label_windows(source.grid, TILE))
     for window, arrays in zip(windows, prefetch(map(read, windows)), strict=True):
-        yield window, _by_tiles(partial(edge_vote, likeness=likeness), arrays, TILE, margin)
+        yield window, by_tiles(partial(edge_vote, likeness=likeness), arrays, TILE, margin)
 
 
 def refined_by_superpixels(source: LabelMap, scene: SceneInput, size: int) -> Iterator[tuple[Window, Labels]]:
@@ -128,17 +119,17 @@ def refined_by_superpixels(source: LabelMap, scene: SceneInput, size: int) -> It
 
     windows = tuple(label_windows(source.grid))
     for window, arrays in zip(windows, prefetch(map(read, windows)), strict=True):
-        yield window, _by_tiles(partial(superpixel_vote, size=size), arrays, BLOCK)
+        yield window, by_tiles(partial(superpixel_vote, size=size), arrays, BLOCK)
 
 
-def _by_tiles(refine: Callable[..., Labels], arrays: tuple[NDArray, ...], side: int, margin: int = 0) -> Labels:
+def by_tiles(refine: Callable[..., Labels], arrays: tuple[NDArray, ...], side: int, margin: int = 0) -> Labels:
     """``refine`` of the tiles, ``side`` pixels wide, of a strip's arrays, which have a ``margin`` on all sides."""
     width = arrays[0].shape[-1] - 2 * margin
     tiles = [slice(left, min(left + side, width) + 2 * margin) for left in range(0, width, side)]
     return np.concatenate([refine(*(array[..., cols] for array in arrays)) for cols in tiles], axis=1)
 
 
-def _read_around(source: LabelMap, window: Window, margin: int) -> Labels:
+def read_around(source: LabelMap, window: Window, margin: int) -> Labels:
     """Labels of a window and ``margin`` pixels around it, 0 beyond the map's borders."""
     asked, (height, width) = grown(window, margin), source.grid.shape
     top, left = max(0, asked.row), max(0, asked.col)

@@ -8,13 +8,11 @@ import numpy as np
 
 from rsseg.errors import GridError
 from rsseg.label.maps import LabelMap, describe
+from rsseg.label.moments import Moments
 from rsseg.prefetch import prefetch
 from rsseg.progress import SILENT, Reporter
 from rsseg.scene.raster import label_windows, same_grid
 from rsseg.scene.source import Scene
-
-# 256 Ki pixels: their values as float64 stay in the cache
-_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -60,17 +58,17 @@ def cluster_spectra(source: LabelMap, scene: Scene, reporter: Reporter = SILENT)
     Raises: GridError if the two lie on different grids.
     """
     check_same_grid(source, scene)
-    moments = _Moments(len(scene.bands))
+    moments = Moments(len(scene.bands))
     pixels = np.zeros(256, np.int64)
     with reporter.task("spectra", source.grid.height) as task:
         for labels, values, valid in map_and_scene(source, scene):
             pixels += np.bincount(labels.ravel(), minlength=256)
-            _gather(moments, labels, values, valid)
+            moments.gather(labels * valid, values)
             task.advance(len(labels))
     pixels[0] = 0
     counts, scales = moments.counts, scene.scales
     means = np.where(counts[:, None] > 0, moments.means * scales + scene.offsets, 0.0)
-    variances = moments.squares / np.maximum(counts, 1)[:, None] * scales**2
+    variances = moments.variances * scales**2
     return ClusterSpectra(scene.band_names, pixels, counts, means, variances)
 
 
@@ -86,37 +84,3 @@ def map_and_scene(source: LabelMap, scene: Scene) -> Iterator[tuple[np.ndarray, 
         pairs = zip(prefetch(map(source.read, windows)), prefetch(map(reader.read, windows)), strict=True)
         for labels, (values, valid) in pairs:
             yield labels, values, valid
-
-
-def _gather(moments: "_Moments", labels: np.ndarray, values: np.ndarray, valid: np.ndarray) -> None:
-    known, flat = (labels * valid).ravel(), values.reshape(len(values), -1)
-    for start in range(0, known.size, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        keep = known[part] > 0
-        moments.add(known[part][keep], flat[:, part][:, keep].astype(np.float64))
-
-
-class _Moments:
-    """Counts, means and sums of squared deviations of 256 groups, gathered chunk by chunk.
-
-    Chunks are joined as in Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance", equation
-    2.1, so that large digital numbers lose no digits.
-    """
-
-    def __init__(self, bands: int) -> None:
-        self.counts = np.zeros(256, np.int64)
-        self.means = np.zeros((256, bands))
-        self.squares = np.zeros((256, bands))
-
-    def add(self, groups: np.ndarray, values: np.ndarray) -> None:
-        """Take values (bands, n) of pixels in groups (n,)."""
-        counts = np.bincount(groups, minlength=256)
-        together = np.maximum(self.counts + counts, 1)
-        for band, row in enumerate(values):
-            means = np.bincount(groups, row, 256) / np.maximum(counts, 1)
-            squares = np.bincount(groups, (row - means[groups]) ** 2, 256)
-            # a group that the chunk lacks keeps its mean
-            step = np.where(counts > 0, means - self.means[:, band], 0.0)
-            self.squares[:, band] += squares + step**2 * (self.counts * counts / together)
-            self.means[:, band] += step * (counts / together)
-        self.counts += counts

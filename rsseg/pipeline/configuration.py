@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 import rsseg
 from rsseg.errors import InputError, UsageError
-from rsseg.label.refine import RefineMethod
+from rsseg.label.refine_settings import RefineSettings
 from rsseg.label.segmentation_scores import Regions
 from rsseg.learn.methods import METHODS, MethodSettings, describe, settings_of
 from rsseg.pipeline.sweep import expanded
@@ -69,9 +69,15 @@ class SegmentConfig(_Strict):
     stride: int | None = Field(None, ge=1, description="Step between patches; each model's own by default.")
     resolution: Literal["pixel", "patch"] = "pixel"
     confidence: bool = True
-    refine: RefineMethod | Literal["none"] = Field(
-        "none", description="How every map is drawn to the scene's edges; the confidence is the labelling's."
+    refine: RefineSettings | None = Field(
+        None, description="How every map is drawn to the scene: none, a way's name, or a way with its settings."
     )
+
+    @field_validator("refine", mode="before")
+    @classmethod
+    def _way(cls, given: Any) -> Any:
+        """A name alone stands for the way with its defaults."""
+        return {"none": None}.get(given, {"method": given}) if isinstance(given, str) else given
 
 
 class EvaluateConfig(_Strict):

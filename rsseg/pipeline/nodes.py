@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rsseg.label.reference import open_reference
+from rsseg.label.refine_settings import RefineSettings
 from rsseg.learn.training import TrainingSettings
 from rsseg.pipeline.cache import Node
 from rsseg.pipeline.plan import VOTE, Plan, RunScene, TrainedModel, takes_stride
@@ -143,8 +144,8 @@ def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator
     config = {**chosen.model_dump(exclude={"refine"}), "bands": plan.bands, "scale": plan.config.scale}
     outputs = [target, *sidecars(target), *([confidence] if confidence else [])]
     yield _node(f"segment {scene.name} {model.name}", config, inputs, outputs, run)
-    if chosen.refine != "none":
-        yield _refine_node(plan, scene, model, refine_stage.RefineSettings(method=chosen.refine))
+    if chosen.refine:
+        yield _refine_node(plan, scene, model, chosen.refine)
     if model.config.merge_to is not None:
         yield _merge_node(plan, scene, model, model.config.merge_to)
     if plan.config.names != "none":
@@ -155,7 +156,7 @@ def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator
         yield _node(f"picture {scene.name} {model.name}", {}, [labels], [picture], run_picture)
 
 
-def _refine_node(plan: Plan, scene: RunScene, model: TrainedModel, settings: refine_stage.RefineSettings) -> Node:
+def _refine_node(plan: Plan, scene: RunScene, model: TrainedModel, settings: RefineSettings) -> Node:
     """From the map as labelled to one that follows the scene's edges."""
     labels, target = plan.labelled(scene, model), plan.clusters(scene, model)
     run = partial(

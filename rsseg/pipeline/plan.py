@@ -75,7 +75,7 @@ class Plan:
 
     def labelled(self, scene: RunScene, model: TrainedModel) -> Path:
         """Where the map lies as the model labelled it: that of its clusters, unless that is made by refining."""
-        if self.config.segment.refine == "none":
+        if self.config.segment.refine is None:
             return self.clusters(scene, model)
         return self.folder / scene.name / "unrefined" / f"{model.name}.tif"
 
@@ -161,7 +161,7 @@ def _check_patches(model: TrainedModel, scene: RunScene, config: PipelineConfig)
         )
     if config.names != "none" and chosen.resolution == "patch":
         raise UsageError("names need a map of pixels; leave segment: {resolution: patch} out, or names: spectra")
-    if chosen.refine != "none" and chosen.resolution == "patch":
+    if chosen.refine and chosen.resolution == "patch":
         raise UsageError("refine needs a map of pixels; leave segment: {resolution: patch} out, or refine")
     if settings.dense and chosen.resolution == "patch":
         raise UsageError(f"model {model.name} labels pixels, not patches; leave segment: {{resolution: patch}} out")

@@ -6,8 +6,9 @@ from labelmaps import grid_for, write_map
 from scenes import write_scene
 
 from rsseg.errors import GridError
-from rsseg.label import spectra as spectra_module
+from rsseg.label import moments as moments_module
 from rsseg.label.maps import LabelMap
+from rsseg.label.moments import Moments
 from rsseg.label.spectra import cluster_spectra
 from rsseg.scene.sensors import open_scene
 
@@ -15,7 +16,7 @@ from rsseg.scene.sensors import open_scene
 def test_moments_are_those_of_the_valid_pixels(
     tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spectra_module, "_CHUNK", 1000)  # several chunks a strip
+    monkeypatch.setattr(moments_module, "CHUNK", 1000)  # several chunks a strip
     scene = open_scene(write_scene(tmp_path / "s.tif", 600, 48))
     labels = rng.integers(0, 7, (600, 48)).astype(np.uint8)
     labels[:300][labels[:300] == 6] = 1  # a cluster that the first strips lack
@@ -37,7 +38,7 @@ def test_moments_are_those_of_the_valid_pixels(
 
 
 def test_large_numbers_with_a_small_spread_keep_their_digits(rng: np.random.Generator) -> None:
-    moments, values = spectra_module._Moments(1), 1e9 + rng.normal(size=40000)
+    moments, values = Moments(1), 1e9 + rng.normal(size=40000)
     for part in np.split(values, 8):
         moments.add(np.full(5000, 3), part[None])
     assert moments.squares[3, 0] / 40000 == pytest.approx(values.var(), rel=1e-6)

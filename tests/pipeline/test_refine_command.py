@@ -13,8 +13,9 @@ from scenes import NAMES, fields, write_scene
 from rsseg.errors import GridError, InputError, UsageError
 from rsseg.label.maps import LabelMap
 from rsseg.label.refine import edge_vote
+from rsseg.label.refine_settings import WAYS, Edges, Superpixels, refine_settings
 from rsseg.learn.channels.smooth import Bilateral
-from rsseg.pipeline.stages.refine import RefineSettings, refine
+from rsseg.pipeline.stages.refine import refine
 from rsseg.publish.labels import LabelClass, LabelMapWriter
 from rsseg.scene.raster import grid_of
 
@@ -57,7 +58,7 @@ def read(path: Path) -> NDArray[np.uint8]:
 
 
 def test_a_refined_map_is_the_vote_with_the_scenes_noise(tmp_path: Path, scene: Path, labels: Path) -> None:
-    result = refine(labels, scene, tmp_path / "out.tif", RefineSettings(radius=2, strength=4, passes=1), bands=["nir"])
+    result = refine(labels, scene, tmp_path / "out.tif", Edges(radius=2, strength=4, passes=1), bands=["nir"])
     with rasterio.open(scene) as source:
         values, valid = source.read([3]) * 1e-4 - 0.1, source.read_masks(3) > 0
     pairs = valid[:, 1:] & valid[:, :-1]
@@ -74,7 +75,7 @@ def test_a_refined_map_is_the_vote_with_the_scenes_noise(tmp_path: Path, scene: 
     assert result.nodata == (found == 0).sum() == 15
 
 
-@pytest.mark.parametrize(("method", "share"), [("edges", 0.99), ("superpixels", 0.85)])
+@pytest.mark.parametrize(("method", "share"), [("edges", 0.99), ("spectrum", 0.98), ("superpixels", 0.85)])
 def test_wrong_pixels_within_fields_are_corrected(
     tmp_path: Path, scene: Path, labels: Path, truth: NDArray[np.uint8], method: str, share: float, rsseg: Run
 ) -> None:
@@ -89,7 +90,7 @@ def test_wrong_pixels_within_fields_are_corrected(
 
 def test_names_colours_and_tags_stay_and_the_refinement_is_told(tmp_path: Path, scene: Path, labels: Path) -> None:
     refine(labels, scene, tmp_path / "out.tif")
-    refine(labels, scene, tmp_path / "other.tif", RefineSettings(method="superpixels", radius=2))
+    refine(labels, scene, tmp_path / "other.tif", Superpixels(radius=2))
     with LabelMap(labels) as before, LabelMap(tmp_path / "out.tif") as after:
         assert (after.names, after.colours) == (before.names, before.colours)
         assert after.names == {2: "water", 5: "vegetation", 9: "town"} and after.colours[5] == "#aabbcc"
@@ -128,6 +129,8 @@ def test_wrong_use_says_the_way_out(tmp_path: Path, scene: Path, labels: Path, r
     cases = [
         (("--method", "superpixels", "--strength", 2), "leave --strength out"),
         (("--method", "superpixels", "--passes", 1), "leave --passes out"),
+        (("--method", "spectrum", "--passes", 1), "or use --method edges"),
+        (("--neighbours", 1), "or use --method spectrum"),
         (("--radius", 0), "radius = 0"),
         (("--strength", "nan"), "strength = nan"),
         (("--passes", 11), "passes = 11"),
@@ -159,13 +162,13 @@ def test_scenes_that_do_not_fit_are_refused(tmp_path: Path, labels: Path) -> Non
 
 
 def test_settings_refuse_what_a_method_does_not_take() -> None:
-    assert RefineSettings.of(method="edges", radius=None, strength=2.5).strength == 2.5
+    assert refine_settings(method="edges", radius=None, strength=2.5).strength == 2.5
     with pytest.raises(UsageError, match="refine has no setting 'size'"):
-        RefineSettings.of(size=3)
+        refine_settings(size=3)
 
 
 def test_a_map_without_labels_stays_empty(tmp_path: Path, scene: Path) -> None:
     nothing = write_map(tmp_path / "nothing.tif", np.zeros(SHAPE, np.uint8))
-    for method in ("edges", "superpixels"):
-        result = refine(nothing, scene, tmp_path / f"{method}.tif", RefineSettings(method=method))
+    for method in WAYS:
+        result = refine(nothing, scene, tmp_path / f"{method}.tif", WAYS[method]())
         assert (result.changed, result.pixels, result.nodata) == (0, {}, SHAPE[0] * SHAPE[1])

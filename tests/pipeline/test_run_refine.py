@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scenes import write_reference, write_scene
 
 from rsseg.errors import UsageError
+from rsseg.label.refine_settings import WAYS
 from rsseg.pipeline.plan import Machine
-from rsseg.pipeline.stages.refine import RefineSettings, refine
+from rsseg.pipeline.stages.refine import refine
 from rsseg.pipeline.stages.run import RunResult, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::rsseg.errors.CollapseWarning")
@@ -44,16 +45,23 @@ def ran(result: RunResult) -> list[str]:
     return [stage["stage"] for stage in result.stages if stage["state"] == "ran"]
 
 
-@pytest.mark.parametrize("method", ["edges", "superpixels"])
+@pytest.mark.parametrize("method", WAYS)
 def test_a_pipeline_refines_every_map(tmp_path: Path, scene: Path, method: str) -> None:
     result = go(tmp_path, scene, segment={"refine": method})
     out = tmp_path / "out" / "scene"
     assert ran(result) == ["train kmeans", "segment scene kmeans", "refine scene kmeans"]
-    refine(out / "unrefined" / "kmeans.tif", scene, tmp_path / "alone.tif", RefineSettings(method=method))
+    refine(out / "unrefined" / "kmeans.tif", scene, tmp_path / "alone.tif", WAYS[method]())
     assert np.array_equal(read(out / "labels" / "kmeans.tif"), read(tmp_path / "alone.tif"))
     assert result.outputs["labels"] == [str(out / "labels" / "kmeans.tif")]
     assert read(out / "confidence" / "kmeans.tif").shape == read(out / "labels" / "kmeans.tif").shape
     assert ran(go(tmp_path, scene, segment={"refine": method})) == []
+
+
+def test_a_refinement_has_settings(tmp_path: Path, scene: Path) -> None:
+    go(tmp_path, scene, segment={"refine": {"method": "spectrum", "radius": 1}})
+    with rasterio.open(tmp_path / "out" / "scene" / "labels" / "kmeans.tif") as opened:
+        assert (opened.tags()["refined_by"], opened.tags()["refine_radius"]) == ("spectrum", "1")
+    assert ran(go(tmp_path, scene, segment={"refine": {"method": "spectrum"}})) == ["refine scene kmeans"]
 
 
 def test_another_refinement_labels_nothing_anew(tmp_path: Path, scene: Path) -> None:
@@ -78,8 +86,9 @@ def test_clusters_are_refined_before_they_are_merged(tmp_path: Path, scene: Path
 def test_refining_needs_pixels_and_a_known_way(tmp_path: Path, scene: Path) -> None:
     with pytest.raises(UsageError, match="refine needs a map of pixels"):
         go(tmp_path, scene, segment={"refine": "edges", "resolution": "patch"})
-    with pytest.raises(UsageError, match="edges"):
-        go(tmp_path, scene, segment={"refine": "smooth"})
+    for wrong in ("smooth", {"method": "superpixels", "passes": 2}, {"method": "smooth"}, {"radius": 2}):
+        with pytest.raises(UsageError, match="refine"):
+            go(tmp_path, scene, segment={"refine": wrong})
 
 
 def test_the_vote_of_three_models_is_scored_beside_them(tmp_path: Path, scene: Path) -> None:

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import rsseg
-from rsseg.errors import InputError, UsageError
+from rsseg.errors import InputError
 from rsseg.files import check_outputs
 from rsseg.label.maps import LabelMap, strips
-from rsseg.label.refine import PASSES, RADIUS, STRENGTH, RefineMethod, refined_by_edges, refined_by_superpixels
+from rsseg.label.refine import refined_by_edges, refined_by_superpixels
+from rsseg.label.refine_settings import Edges, RefineSettings, Superpixels
+from rsseg.label.refine_spectrum import refined_by_spectrum
 from rsseg.label.spectra import check_same_grid
 from rsseg.learn.channels.fit import draw_sample
 from rsseg.learn.channels.pixels import ScenePixels
-from rsseg.learn.channels.smooth import Bilateral
+from rsseg.learn.channels.smooth import Bilateral, SmoothPixels
 from rsseg.learn.inputs import SceneInput
-from rsseg.learn.methods import describe
 from rsseg.pipeline.inputs import reading
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.labels import LabelClass, LabelMapWriter, sidecars
@@ -28,39 +28,6 @@ from rsseg.publish.palette import default_colour
 from rsseg.scene.grid import Window
 from rsseg.scene.raster import CACHE_BYTES, open_raster
 from rsseg.scene.sensors import open_scene
-
-
-class RefineSettings(BaseModel):
-    """How a map is refined; ``strength`` and ``passes`` are of ``edges`` only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    method: RefineMethod = "edges"
-    radius: int = Field(RADIUS, ge=1, le=10, description="Pixels to each side; a superpixel is 2 radius + 1 wide.")
-    strength: float = Field(STRENGTH, gt=0, le=1000, description="Times the noise that alike pixels may differ by.")
-    passes: int = Field(PASSES, ge=1, le=10, description="How often neighbours vote.")
-
-    @classmethod
-    def of(cls, **given: Any) -> "RefineSettings":
-        """Settings from what was given; None stands for the default.
-
-        Raises: UsageError for a value out of range, or one that the method does not take.
-        """
-        chosen = {name: value for name, value in given.items() if value is not None}
-        try:
-            made = cls(**chosen)
-        except ValidationError as problem:
-            raise UsageError(describe(problem, "refine")) from None
-        unused = sorted({"strength", "passes"} & set(chosen))
-        if made.method == "superpixels" and unused:
-            raise UsageError(f"superpixels take no {unused[0]}; leave --{unused[0]} out, or use --method edges")
-        return made
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """What a refined map says of itself."""
-        used = self.model_dump(exclude={"method"} | ({"strength", "passes"} if self.method == "superpixels" else set()))
-        return {"refined_by": self.method, **{f"refine_{name}": f"{value:g}" for name, value in used.items()}}
 
 
 @dataclass(frozen=True)
@@ -92,11 +59,11 @@ def refine(
     """Write a label map whose labels follow the edges of ``scene``, which lies on the map's grid.
 
     Names, colours and tags are the map's own; no data stays no data. The map is read twice, the scene once and in a
-    sample before, for its noise. Memory grows with the width, not with the height.
+    sample before, for its noise; ``spectrum`` reads both once more. Memory grows with the width, not with the height.
 
     Raises: GridError if scene and map lie on different grids; UsageError, InputError.
     """
-    chosen = settings or RefineSettings()
+    chosen = settings or Edges()
     check_outputs([output, *sidecars(output)], [labels, scene], overwrite)
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20))
@@ -113,14 +80,16 @@ def refine(
 
 
 def _refined(source: LabelMap, scene: SceneInput, chosen: RefineSettings) -> Iterator[tuple[Window, np.ndarray]]:
-    if chosen.method == "superpixels":
+    if isinstance(chosen, Superpixels):
         return refined_by_superpixels(source, scene, 2 * chosen.radius + 1)
     pixels = ScenePixels(scene)
     sample = draw_sample([pixels], [])
     if not len(sample.values):
         raise InputError(f"no pixel in a sample of {scene.name} is valid; check the nodata value")
-    likeness = Bilateral.fit(sample, chosen.strength, chosen.radius, chosen.passes)
-    return refined_by_edges(source, pixels, likeness)
+    if isinstance(chosen, Edges):
+        return refined_by_edges(source, pixels, Bilateral.fit(sample, chosen.strength, chosen.radius, chosen.passes))
+    smooth = SmoothPixels(pixels, Bilateral.fit(sample, chosen.strength))
+    return refined_by_spectrum(source, smooth, chosen.radius, chosen.neighbours)
 
 
 def _write(
