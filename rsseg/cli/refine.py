@@ -15,14 +15,14 @@ from rsseg.progress import Reporter
 @options.output
 @click.option(
     "--method",
-    type=click.Choice(["edges", "spectrum", "superpixels"]),
-    default="edges",
+    type=click.Choice(["spectrum", "edges", "superpixels"]),
+    default="spectrum",
     show_default=True,
-    help="A vote of neighbours that look alike, the likeliest label nearby, or each superpixel's most frequent one.",
+    help="The likeliest label nearby, a vote of neighbours that look alike, or each superpixel's most frequent one.",
 )
 @click.option("--radius", type=int, help="Pixels to each side; a superpixel is 2 x radius + 1 wide.  [default: 3]")
-@click.option("--strength", type=float, help="Times the noise that alike pixels differ by.  [default: 3; spectrum: 1]")
-@click.option("--passes", type=int, help="How often neighbours vote.  [default: 2]")
+@click.option("--strength", type=float, help="Times the noise that alike pixels differ by.  [default: 1; edges: 3]")
+@click.option("--passes", type=int, help="Of edges: how often neighbours vote.  [default: 2]")
 @click.option("--neighbours", type=float, help="Of spectrum: the say of the labels beside a pixel.  [default: 0.25]")
 @options.bands
 @options.scale
@@ -40,7 +40,7 @@ def command(
     reporter: Reporter,
     **given: Any,
 ) -> None:
-    """Draw the boundaries of LABELS to the edges of its scene, and remove single pixels.
+    """Draw the boundaries of LABELS to where its scene changes.
 
     Values, names and colours stay; 0 (no data) stays 0. A confidence raster is still that of the labelling.
     """

@@ -57,7 +57,7 @@ WAYS: dict[str, type[Edges] | type[Spectrum] | type[Superpixels]] = {
 RefineMethod = Literal["edges", "spectrum", "superpixels"]
 
 
-def refine_settings(method: RefineMethod = "edges", **given: Any) -> RefineSettings:
+def refine_settings(method: RefineMethod = "spectrum", **given: Any) -> RefineSettings:
     """Settings of a way from what was given; None stands for the default.
 
     Raises: UsageError for a value out of range, or one that the way does not take.

@@ -89,7 +89,7 @@ def test_wrong_pixels_within_fields_are_corrected(
 
 
 def test_names_colours_and_tags_stay_and_the_refinement_is_told(tmp_path: Path, scene: Path, labels: Path) -> None:
-    refine(labels, scene, tmp_path / "out.tif")
+    refine(labels, scene, tmp_path / "out.tif", Edges())
     refine(labels, scene, tmp_path / "other.tif", Superpixels(radius=2))
     with LabelMap(labels) as before, LabelMap(tmp_path / "out.tif") as after:
         assert (after.names, after.colours) == (before.names, before.colours)
@@ -130,10 +130,10 @@ def test_wrong_use_says_the_way_out(tmp_path: Path, scene: Path, labels: Path, r
         (("--method", "superpixels", "--strength", 2), "leave --strength out"),
         (("--method", "superpixels", "--passes", 1), "leave --passes out"),
         (("--method", "spectrum", "--passes", 1), "or use --method edges"),
-        (("--neighbours", 1), "or use --method spectrum"),
+        (("--method", "edges", "--neighbours", 1), "or use --method spectrum"),
         (("--radius", 0), "radius = 0"),
         (("--strength", "nan"), "strength = nan"),
-        (("--passes", 11), "passes = 11"),
+        (("--method", "edges", "--passes", 11), "passes = 11"),
         (("--bands", "swir"), "its bands are green, red, nir"),
     ]
     for words, message in cases:
@@ -144,7 +144,7 @@ def test_wrong_use_says_the_way_out(tmp_path: Path, scene: Path, labels: Path, r
     assert sorted(tmp_path.iterdir()) == before
     assert rsseg("refine", labels, "--scene", scene, "-o", out)[0] == 0
     code, text, _ = rsseg("refine", labels, "--scene", scene, "-o", out, "--overwrite", "--json")
-    assert code == 0 and json.loads(text)["method"] == "edges" and json.loads(text)["changed"] > 100
+    assert code == 0 and json.loads(text)["method"] == "spectrum" and json.loads(text)["changed"] > 100
     assert rsseg("refine", labels, "--scene", scene, "-o", out)[0] == 2
 
 

@@ -14,7 +14,7 @@ from rsseg.errors import InputError
 from rsseg.files import check_outputs
 from rsseg.label.maps import LabelMap, strips
 from rsseg.label.refine import refined_by_edges, refined_by_superpixels
-from rsseg.label.refine_settings import Edges, RefineSettings, Superpixels
+from rsseg.label.refine_settings import Edges, RefineSettings, Spectrum, Superpixels
 from rsseg.label.refine_spectrum import refined_by_spectrum
 from rsseg.label.spectra import check_same_grid
 from rsseg.learn.channels.fit import draw_sample
@@ -63,7 +63,7 @@ def refine(
 
     Raises: GridError if scene and map lie on different grids; UsageError, InputError.
     """
-    chosen = settings or Edges()
+    chosen = settings or Spectrum()
     check_outputs([output, *sidecars(output)], [labels, scene], overwrite)
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20))
