@@ -25,7 +25,7 @@ LIMITS = (TILE, FEWEST, MOST, INFORMATION, VARIANCE)
 """What choices follow from, beside the scene: choices of other limits do not hold any more."""
 
 RUNS = 3
-"""Trainings of a thorough effort, of which the best by the unsupervised score is taken."""
+"""Trainings of a thorough effort, which vote; choosing one by its score was no better than chance (docs/quality.md)."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ def choose_effort(effort: Effort, settings: MethodSettings) -> Choice:
     if effort == "quick":
         return Choice({"epochs": 1, "warm_epochs": 1}, "a quick effort: a look at what the map will be")
     if effort == "thorough":
-        longer = {"epochs": 2 * epochs, "warm_epochs": warm, "restarts": RUNS}
-        return Choice(longer, f"a thorough effort: twice as long, and the best of {RUNS} runs")
+        longer = {"epochs": 2 * epochs, "warm_epochs": warm, "restarts": RUNS, "vote": RUNS}
+        return Choice(longer, f"a thorough effort: twice as long, and the vote of {RUNS} runs")
     return Choice({"epochs": epochs, "warm_epochs": warm}, "the normal effort")
 
 

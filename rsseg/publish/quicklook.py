@@ -22,7 +22,7 @@ from rsseg.scene.source import Scene, SceneReader
 
 _DPI = 100
 _LEGEND_ENTRIES = 30
-_NAME_LETTERS = 32
+_NAME_LETTERS = 56
 
 COLOURS = (("nir", "red", "green"), ("red", "green", "blue"))
 """What red, green and blue show, the first that a scene has: false colour (vegetation is red), or natural colour."""

@@ -100,7 +100,7 @@ def test_effort_is_measured_by_the_recipe() -> None:
     recipe = ContextSettings(epochs=4, warm_epochs=3)
     assert choose_effort("quick", recipe).settings == {"epochs": 1, "warm_epochs": 1}
     assert choose_effort("normal", recipe).settings == {"epochs": 4, "warm_epochs": 3}
-    assert choose_effort("thorough", recipe).settings == {"epochs": 8, "warm_epochs": 3, "restarts": 3}
+    assert choose_effort("thorough", recipe).settings == {"epochs": 8, "warm_epochs": 3, "restarts": 3, "vote": 3}
     with pytest.raises(UsageError, match="choose quick, normal or thorough"):
         check_effort("heroic")
 
