@@ -6,30 +6,35 @@ from typing import TYPE_CHECKING
 import click
 
 from rsseg.cli.options import FILE, common, json_output, overwrite
-from rsseg.cli.reference import field, resample
+from rsseg.cli.reference import field, part, resample, split_of
 from rsseg.progress import Reporter
 
 if TYPE_CHECKING:
+    from rsseg.label.area import Estimate
+    from rsseg.label.mapping import Mapping
     from rsseg.label.maps import Resample
     from rsseg.label.metrics.confusion import Confusion
-    from rsseg.label.scores import Assignment
     from rsseg.label.segmentation_scores import Regions
+    from rsseg.label.split import Part
     from rsseg.pipeline.stages.evaluate import Evaluation
     from rsseg.pipeline.stages.evaluate_regions import Segmentation
+    from rsseg.pipeline.stages.evaluation import Estimates
 
 
 @click.command("evaluate")
 @click.argument("labels", type=FILE)
-@click.option("--reference", type=FILE, required=True, help="Polygons with a class or a raster of classes.")
+@click.option("--reference", type=FILE, required=True, help="Polygons or points with a class, or a raster.")
 @field
 @click.option("-o", "--output", type=FILE, help="Folder for the tables and pictures (default: only print).")
 @click.option(
     "--mapping",
-    type=click.Choice(["one-to-one", "many-to-one", "both"]),
-    default="both",
-    show_default=True,
-    help="How clusters get classes: each class once, or each cluster its majority class.",
+    type=click.Choice(["names", "one-to-one", "many-to-one", "both"]),
+    help="How clusters get classes: by the map's names, each class once, each cluster its majority class, or both of "
+    "these (default: names where they are the reference's classes, else both).",
 )
+@part
+@click.option("--held-out", is_flag=True, help="Clusters get classes on part fit; part score gives the scores.")
+@click.option("--fit-reference", type=FILE, help="Clusters get classes on this reference, with the same --field.")
 @resample
 @click.option(
     "--regions",
@@ -52,7 +57,12 @@ def command(
     reference: Path,
     field: str | None,
     output: Path | None,
-    mapping: str,
+    mapping: str | None,
+    part: "Part | None",
+    fit_share: float,
+    split_seed: int,
+    held_out: bool,
+    fit_reference: Path | None,
     resample: "Resample | None",
     regions: "Regions",
     tile: int | None,
@@ -64,8 +74,9 @@ def command(
 
     The map whose clusters got classes is also scored as a segmentation: variation of information (VI), probabilistic
     Rand index (PRI), global consistency error (GCE), boundary displacement error (BDE), segmentation covering (SC).
+    Points of rsseg sample give estimates of accuracy and area instead, with 95 % confidence intervals.
     """
-    from rsseg.label.scores import ASSIGNMENTS
+    from rsseg.label.mapping import BY_COUNTS, MAPPINGS
     from rsseg.pipeline.stages.evaluate import evaluate
     from rsseg.publish.tables import json_text
 
@@ -74,8 +85,11 @@ def command(
         reference,
         output,
         field=field,
-        mapping=tuple(name for name in ASSIGNMENTS if mapping in (name, "both")),
+        mapping=BY_COUNTS if mapping == "both" else tuple(name for name in MAPPINGS if mapping == name) or None,
         resample=resample,
+        split=split_of("score" if held_out and part is None else part, fit_share, split_seed),
+        held_out=held_out,
+        fit_reference=fit_reference,
         regions=regions,
         tile=tile,
         overwrite=overwrite,
@@ -85,28 +99,59 @@ def command(
 
 
 def _text(result: "Evaluation") -> str:
-    lines = [f"{result.name}: {result.pixels} pixels compared, {result.unlabelled} reference pixels without a label"]
+    missing = f"{result.unlabelled} reference {result.unit} without a label"
+    lines = [f"{result.name}: {result.pixels} {result.unit} compared, {missing}", *result.notes]
+    if result.estimates is not None:
+        return "\n".join([*lines, *_estimate_lines(result.estimates)])
     lines.append(f"clusters as they are: NMI {result.nmi:.4f}, ARI {result.ari:.4f}")
     for name, found in result.confusions.items():
-        lines += _class_lines(name, found)
-        lines.append(_segmentation_line(result.segmentation, name))
+        lines += _class_lines(name, found, result.unit)
+        if result.segmentation is not None:
+            lines.append(_segmentation_line(result.segmentation, name))
     return "\n".join(lines)
 
 
-def _class_lines(name: str, found: "Confusion") -> list[str]:
-    kappa = "undefined" if found.kappa is None else f"{found.kappa:.4f}"
-    scores = f"accuracy {found.overall_accuracy:.4f}, mean IoU {found.mean_iou:.4f}"
-    scores += f", weighted IoU {found.weighted_iou:.4f}, mean F1 {found.mean_f1:.4f}"
-    width = max(len(score.name) for score in found.class_scores)
-    lines = [f"{name}: {scores}, kappa {kappa}", f"  {'class':<{width}}  pixels       IoU     precision  recall  F1"]
-    for score in found.class_scores:
-        shown = ["     -" if value is None else f"{value:.4f}" for value in (score.iou, score.precision)]
-        shown += ["     -" if value is None else f"{value:.4f}" for value in (score.recall, score.f1)]
-        lines.append(f"  {score.name:<{width}}  {score.pixels:<11}  {shown[0]}  {shown[1]}     {shown[2]}  {shown[3]}")
+def _estimate_lines(estimates: "Estimates") -> list[str]:
+    """Accuracies and areas with half their 95 % confidence intervals."""
+    lines = [f"{estimates.unanswered} points have no class yet; the others stand for them"] * (estimates.unanswered > 0)
+    hectares = None if estimates.total_m2 is None else estimates.total_m2 / 1e4
+    unit = "share" if hectares is None else "area in hectares"
+    users_title, producers_title = "user's accuracy", "producer's accuracy"
+    for name, found in estimates.found.items():
+        width = max(5, *(len(item.name) for item in found.classes))
+        lines.append(f"{name}: overall accuracy {_half(found.overall_accuracy)} (95 % confidence)")
+        head = f"{'class':<{width}}  points  {users_title:<17}  {producers_title:<19}"
+        lines.append(f"  {head}  {unit}")
+        for item in found.classes:
+            size = _half(item.area) if hectares is None else _half(item.area, hectares, 1)
+            users, producers = _half(item.users_accuracy), _half(item.producers_accuracy)
+            lines.append(f"  {item.name:<{width}}  {item.points:<6}  {users:<17}  {producers:<19}  {size}")
     return lines
 
 
-def _segmentation_line(made: "Segmentation", name: "Assignment") -> str:
+def _half(found: "Estimate", scale: float = 1.0, digits: int = 4) -> str:
+    """An estimate and half its 95 % confidence interval."""
+    if found.value is None or found.error is None:
+        return "-"
+    return f"{found.value * scale:.{digits}f} +- {1.96 * found.error * scale:.{digits}f}"
+
+
+def _class_lines(name: str, found: "Confusion", unit: str) -> list[str]:
+    kappa = "undefined" if found.kappa is None else f"{found.kappa:.4f}"
+    scores = f"accuracy {found.overall_accuracy:.4f}, mean IoU {found.mean_iou:.4f}"
+    scores += f", weighted IoU {found.weighted_iou:.4f}, mean F1 {found.mean_f1:.4f}"
+    width = max(5, *(len(score.name) for score in found.class_scores))
+    lines = [f"{name}: {scores}, kappa {kappa}"]
+    lines.append(f"  {'class':<{width}}  {unit:<11}  IoU     precision  recall  specificity  F1")
+    for score in found.class_scores:
+        values = (score.iou, score.precision, score.recall, score.specificity, score.f1)
+        iou, precision, recall, specificity, f1 = ("     -" if value is None else f"{value:.4f}" for value in values)
+        shown = f"{iou}  {precision}     {recall}  {specificity}       {f1}"
+        lines.append(f"  {score.name:<{width}}  {score.pixels:<11}  {shown}")
+    return lines
+
+
+def _segmentation_line(made: "Segmentation", name: "Mapping") -> str:
     score = made.scores[name]
     if made.tile is None:
         line = f"  regions are {made.regions}: "

@@ -1,7 +1,7 @@
 """Label rasters read by strips of rows: whole numbers with 0 for no data, names and colours where the file has them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, Protocol, Self, get_args
@@ -109,10 +109,15 @@ class LabelMap(IntegerRaster):
 
     def title(self, value: int) -> str:
         """What a cluster is called: its name, with the value where several share it."""
-        name = self.names.get(value, "")
-        if not name:
-            return f"cluster {value}"
-        return name if list(self.names.values()).count(name) == 1 else f"{name} ({value})"
+        return title_of(self.names, value)
+
+
+def title_of(names: Mapping[int, str], value: int) -> str:
+    """What the cluster of a value is called: its name, with the value where several share it."""
+    name = names.get(value, "")
+    if not name:
+        return f"cluster {value}"
+    return name if list(names.values()).count(name) == 1 else f"{name} ({value})"
 
 
 def check_resampling(path: Path, own: Grid, wanted: Grid, resample: Resample | None) -> None:

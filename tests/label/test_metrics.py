@@ -48,6 +48,8 @@ def test_scores_equal_scikit_learn(clusters: int, absent: bool, assign: Assign, 
         assert score.recall == pytest.approx(recall[place])
         assert score.f1 == pytest.approx(f1[place])
         assert score.pixels == pixels[place]
+        others = metrics.recall_score(y != value, p != value, zero_division=0)
+        assert (score.specificity or 0) == pytest.approx(others)
     assert normalised_mutual_information(table) == pytest.approx(metrics.normalized_mutual_info_score(y, labels[known]))
     assert adjusted_rand_index(table) == pytest.approx(metrics.adjusted_rand_score(y, labels[known]))
 

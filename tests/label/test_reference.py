@@ -7,7 +7,7 @@ import pyogrio
 import pytest
 from labelmaps import grid_for, write_boxes, write_map, write_plain
 from rasterio.features import rasterize
-from shapely.geometry import Point, Polygon
+from shapely.geometry import Polygon
 
 from rsseg.errors import GridError, InputError, UsageError
 from rsseg.label.maps import LabelMap
@@ -88,14 +88,12 @@ def test_a_missing_crs_is_named_on_either_side(tmp_path: Path, labels: Path) -> 
         read(path, nowhere)
 
 
-def test_polygons_without_a_class_are_left_out_and_points_are_none(tmp_path: Path, labels: Path) -> None:
-    path = write_boxes(tmp_path / "p.gpkg", GRID, [(0, 0, 2, 2, "a"), (10, 0, 2, 2, None)])
+def test_polygons_without_a_class_are_left_out(tmp_path: Path, labels: Path) -> None:
+    path = write_boxes(tmp_path / "p.gpkg", GRID, [(0, 0, 2, 2, "a"), (10, 0, 2, 2, None), (20, 0, 2, 2, " ")])
     assert (read(path, labels) > 0).sum() == 4
-    geopandas.GeoDataFrame({"class": ["a"]}, geometry=[Point(600010, 2499990)], crs=GRID.crs).to_file(
-        tmp_path / "o.gpkg"
-    )
-    with pytest.raises(InputError, match="no polygon"):
-        read(tmp_path / "o.gpkg", labels)
+    nameless = write_boxes(tmp_path / "o.gpkg", GRID, [(0, 0, 2, 2, None)])
+    with pytest.raises(InputError, match="no polygon with a value in field 'class'"):
+        read(nameless, labels)
 
 
 def test_a_style_table_in_a_geopackage_is_no_layer_but_a_second_layer_is(tmp_path: Path, labels: Path) -> None:

@@ -10,7 +10,9 @@ import numpy as np
 class ClassScore:
     """How well one class is found; None where it is undefined (a class without pixels, or never predicted).
 
-    ``pixels`` are the class's reference pixels, ``mapped`` those that the map gives to it.
+    ``pixels`` are the class's reference pixels, ``mapped`` those that the map gives to it. Remote sensing calls
+    ``precision`` user's accuracy and ``recall`` producer's accuracy; ``specificity`` is the share of the pixels of
+    other classes that the map does not give to this one.
     """
 
     name: str
@@ -19,6 +21,7 @@ class ClassScore:
     iou: float | None
     precision: float | None
     recall: float | None
+    specificity: float | None
     f1: float | None
 
 
@@ -82,12 +85,14 @@ class Confusion:
 
     @property
     def class_scores(self) -> tuple[ClassScore, ...]:
-        """IoU, precision, recall and F1 of each class."""
+        """IoU, precision, recall, specificity and F1 of each class."""
         pixels, mapped = self.matrix.sum(axis=1), self.matrix[:, :-1].sum(axis=0)
+        others = self.matrix.sum() - pixels
         columns = (
             self.iou,
             _ratio(self.hits, mapped),
             _ratio(self.hits, pixels),
+            _ratio(others - (mapped - self.hits), others),
             _ratio(2 * self.hits, pixels + mapped),
         )
         return tuple(

@@ -1,90 +1,31 @@
 """The stage ``evaluate``: one label map against a reference."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rasterio
 
-from rsseg.files import write_text
-from rsseg.label.contingency import contingency
-from rsseg.label.maps import LabelMap, Resample, strips
-from rsseg.label.metrics.clustering import adjusted_rand_index, normalised_mutual_information
-from rsseg.label.metrics.confusion import Confusion, confusion
-from rsseg.label.reference import Reference, check_touches, open_reference
-from rsseg.label.scores import ASSIGN, ASSIGNMENTS, Assignment
+from rsseg.errors import UsageError
+from rsseg.label.counting import count
+from rsseg.label.mapping import BY_COUNTS, Mapping, assign, choose
+from rsseg.label.maps import Resample
+from rsseg.label.metrics.confusion import confusion
+from rsseg.label.numbered import NumberedMap
+from rsseg.label.reference import PointReference, Reference, Split, open_reference
+from rsseg.label.sample_design import read_design
 from rsseg.label.segmentation_scores import Regions
 from rsseg.pipeline.folders import result_folder
-from rsseg.pipeline.stages.evaluate_regions import Comparison, Segmentation, compare_segmentations
+from rsseg.pipeline.stages.evaluate_regions import Comparison, compare_segmentations
+from rsseg.pipeline.stages.evaluate_sample import evaluate_sample
+from rsseg.pipeline.stages.evaluation import Compared, Evaluation, Fit
+from rsseg.pipeline.stages.evaluation_files import TABLE, write_evaluation
 from rsseg.progress import SILENT, Reporter
-from rsseg.publish.quicklook import picture_matrix
-from rsseg.publish.tables import json_text, matrix_csv, records_csv
 from rsseg.scene.raster import CACHE_BYTES
 
-TABLE = "evaluation.json"
-ORIENTATION = "rows reference, columns map"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A label map's scores; ``table`` (clusters, classes) counts the pixels that map and reference both label.
-
-    ``clusters`` are the map's values, ``titles`` their names; ``unlabelled`` counts reference pixels where the map has
-    no data, which enter no score.
-    """
-
-    name: str
-    clusters: tuple[int, ...]
-    titles: tuple[str, ...]
-    classes: tuple[str, ...]
-    table: np.ndarray
-    unlabelled: int
-    confusions: dict[Assignment, Confusion]
-    segmentation: Segmentation
-
-    @property
-    def pixels(self) -> int:
-        """The pixels compared."""
-        return int(self.table.sum())
-
-    @property
-    def nmi(self) -> float:
-        """Normalised mutual information (arithmetic mean) of clusters and classes."""
-        return normalised_mutual_information(self.table)
-
-    @property
-    def ari(self) -> float:
-        """Adjusted Rand index of clusters and classes."""
-        return adjusted_rand_index(self.table)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
-        return {
-            "map": self.name,
-            "pixels": self.pixels,
-            "unlabelled_pixels": self.unlabelled,
-            "nmi": self.nmi,
-            "ari": self.ari,
-            "segmentation": self.segmentation.as_dict(),
-            "assignments": {name: self._assignment(name) for name in self.confusions},
-            "contingency": {
-                "orientation": "rows clusters of the map, columns classes of the reference",
-                "rows": list(self.clusters),
-                "titles": list(self.titles),
-                "columns": list(self.classes),
-                "counts": self.table.tolist(),
-            },
-        }
-
-    def _assignment(self, name: Assignment) -> dict[str, Any]:
-        result = self.confusions[name]
-        named = {
-            value: self.classes[owner] if owner >= 0 else None
-            for value, owner in zip(self.clusters, result.assigned, strict=True)
-        }
-        return {"assigned": named, **result.as_dict(), "segmentation": asdict(self.segmentation.scores[name])}
+__all__ = ["TABLE", "Evaluation", "evaluate"]
 
 
 def evaluate(
@@ -93,8 +34,11 @@ def evaluate(
     output: Path | None = None,
     *,
     field: str | None = None,
-    mapping: tuple[Assignment, ...] = ASSIGNMENTS,
+    mapping: tuple[Mapping, ...] | None = BY_COUNTS,
     resample: Resample | None = None,
+    split: Split | None = None,
+    held_out: bool = False,
+    fit_reference: Path | None = None,
     regions: Regions = "classes",
     tile: int | None = None,
     overwrite: bool = False,
@@ -104,14 +48,20 @@ def evaluate(
 
     Writes to the folder ``output``, if it is given: ``evaluation.json``, ``classes.csv`` (scores of each class),
     ``segmentation.csv`` (the mapped map as a segmentation), ``contingency.csv`` (clusters against classes), and for
-    each assignment ``confusion_ASSIGNMENT.csv`` and ``.png``. The map is read in strips of 512 rows, and once more
-    for the segmentation scores: in strips of ``tile`` rows, or whole up to 64 million pixels.
+    each mapping ``confusion_MAPPING.csv`` and ``.png``; of a sample also ``estimates_MAPPING.csv``. The map is read in
+    strips of 512 rows, and once more for the segmentation scores: in strips of ``tile`` rows, or whole up to 64 million
+    pixels. A map of more than a byte a pixel is read through before, to number its values.
 
     Args:
-        reference: polygons with a class ``field``, or a raster of classes.
-        mapping: how clusters get classes: "one-to-one" (Hungarian method on counts; clusters left over are errors),
-            "many-to-one" (each cluster its majority class).
+        reference: polygons or points with a class ``field``, a raster of classes, or the points of ``rsseg sample``,
+            which give estimates of accuracy and area for the whole map.
+        mapping: how clusters get classes: "names" (each the class of its name), "one-to-one" (Hungarian method on
+            counts; clusters left over are errors), "many-to-one" (each cluster its majority class). None takes names
+            where the map has the reference's, and both others where it has not.
         resample: "nearest" brings a reference raster of another grid to the map's.
+        split: the part of the reference to score on.
+        held_out: clusters get their classes on the other part.
+        fit_reference: clusters get their classes on this reference, of the same ``field``.
         regions: what the segmentation scores take for a region: all pixels of a class, or its connected components.
         tile: average the segmentation scores over tiles of ``tile`` x ``tile`` pixels, as Ferreira et al. do with 200;
             the clusters' classes are those of the whole map. Tiles at the right and lower edge are smaller; tiles
@@ -120,85 +70,116 @@ def evaluate(
 
     Raises: UsageError, InputError, GridError.
     """
+    inputs = [path for path in (labels, reference, fit_reference) if path is not None]
+    _check_fit(split, held_out, fit_reference)
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20))
         folder = None
         if output is not None:
-            folder = stack.enter_context(result_folder(output, TABLE, (labels, reference), overwrite))
-        source = stack.enter_context(LabelMap(labels))
+            folder = stack.enter_context(result_folder(output, TABLE, inputs, overwrite))
+        source = stack.enter_context(NumberedMap(labels))
         comparison = Comparison(regions, tile)
         comparison.check(source.grid)
-        truth = stack.enter_context(open_reference(reference, source.grid, labels, field, resample))
-        table = _count(source, truth, reporter)
-        result = _score(source, truth, table, mapping, comparison, reporter)
+        design = read_design(reference)
+        if design is not None:
+            if split is not None or fit_reference is not None:
+                raise UsageError(f"{reference} is a random sample, which is evaluated whole; leave out parts and fits")
+            result = evaluate_sample(source, reference, design, field, mapping, reporter)
+        else:
+            truth = stack.enter_context(open_reference(reference, source.grid, labels, field, resample, split))
+            fitted = _fitted(
+                source, truth, field, resample, split if held_out else None, fit_reference, stack, reporter
+            )
+            result = _score(source, truth, fitted, mapping, comparison, reporter)
         if folder is not None:
-            _write(result, folder)
+            write_evaluation(result, folder)
     return result
 
 
-def _count(source: LabelMap, truth: Reference, reporter: Reporter) -> np.ndarray:
-    classes = len(truth.classes)
-    table = np.zeros((256, classes + 1), np.int64)
-    with reporter.task("evaluate", source.grid.height) as task:
-        for window, (labels, codes) in strips((source, truth), source.grid):
-            table += contingency(labels, codes, 255, classes)
-            task.advance(window.height)
-    check_touches(truth, table, source.grid)
-    return table
+def _check_fit(split: Split | None, held_out: bool, fit_reference: Path | None) -> None:
+    if held_out and fit_reference is not None:
+        raise UsageError("--held-out and --fit-reference both say where clusters get their classes; choose one")
+    if held_out and (split is None or split.part != "score"):
+        raise UsageError("held-out scores are those of part score; leave out the part, or ask for that one")
+
+
+def _fitted(
+    source: NumberedMap,
+    truth: Reference,
+    field: str | None,
+    resample: Resample | None,
+    split: Split | None,
+    other: Path | None,
+    stack: ExitStack,
+    reporter: Reporter,
+) -> tuple[Reference, np.ndarray] | None:
+    """The reference that clusters get their classes on, with its counts; None where the same one scores them."""
+    if split is None and other is None:
+        return None
+    part = replace(split, part="fit") if split is not None else None
+    path = truth.path if other is None else other
+    fitting = stack.enter_context(open_reference(path, source.grid, source.path, field, resample, part))
+    return fitting, count(source, fitting, reporter)
 
 
 def _score(
-    source: LabelMap,
+    source: NumberedMap,
     truth: Reference,
-    table: np.ndarray,
-    mapping: tuple[Assignment, ...],
+    fitted: tuple[Reference, np.ndarray] | None,
+    mapping: tuple[Mapping, ...] | None,
     comparison: Comparison,
     reporter: Reporter,
 ) -> Evaluation:
+    if isinstance(truth, PointReference) and (comparison.tile is not None or comparison.regions == "components"):
+        raise UsageError(f"{truth.path} holds points, which make no regions; leave out --tile and --regions")
+    table = count(source, truth, reporter)
     clusters = np.flatnonzero(table[1:, 1:].any(axis=1)) + 1
-    counts = table[clusters, 1:]
-    confusions = {name: confusion(counts, ASSIGN[name](counts), truth.classes) for name in mapping}
-    values = tuple(int(value) for value in clusters)
+    fit_classes = truth.classes if fitted is None else fitted[0].classes
+    classes = tuple(dict.fromkeys((*truth.classes, *fit_classes)))  # a class of the fit alone has no reference pixel
+    counts = np.zeros((len(clusters), len(classes)), np.int64)
+    counts[:, : len(truth.classes)] = table[clusters, 1:]
+    names = [source.given_name(code) for code in range(len(source.values))]
+    chosen = mapping or choose([names[code] for code in clusters], classes)
+    fit = (fit_classes, (table if fitted is None else fitted[1])[:, 1:])
+    confusions = {name: confusion(counts, _assigned(name, *fit, names, classes)[clusters], classes) for name in chosen}
+    codes = tuple(int(code) for code in clusters)
+    segmentation = None
+    if not isinstance(truth, PointReference):
+        segmentation = compare_segmentations(source, truth, codes, confusions, comparison, reporter)
     return Evaluation(
-        source.name,
-        values,
-        tuple(source.title(value) for value in values),
-        truth.classes,
+        Compared.of(source, codes),
+        truth,
+        classes,
         counts,
         int(table[0, 1:].sum()),
         confusions,
-        compare_segmentations(source, truth, values, confusions, comparison, reporter),
+        segmentation,
+        fit=None if fitted is None else Fit.of(*fitted),
+        remarks=() if mapping is not None else _half_named([names[code] for code in clusters], classes, chosen),
     )
 
 
-def _write(result: Evaluation, folder: Path) -> None:
-    write_text(folder / TABLE, json_text(result.as_dict()))
-    table = matrix_csv(result.table, result.titles, result.classes, "rows clusters, columns reference")
-    write_text(folder / "contingency.csv", table)
-    scores = [
-        {"assignment": name, **asdict(score)}
-        for name, found in result.confusions.items()
-        for score in found.class_scores
-    ]
-    write_text(folder / "classes.csv", records_csv(scores))
-    write_text(folder / "segmentation.csv", records_csv(result.segmentation.records()))
-    for name, found in result.confusions.items():
-        _write_confusion(name, found, folder)
+def _half_named(names: Sequence[str], classes: tuple[str, ...], chosen: tuple[Mapping, ...]) -> tuple[str, ...]:
+    """Why a map with some of the reference's names is not scored by them."""
+    strange = sorted(set(names) - set(classes) - {""})
+    if chosen == ("names",) or not set(names) & set(classes) or not strange:
+        return ()
+    shown = ", ".join(strange[:5]) + (" and others" if len(strange) > 5 else "")
+    return (f"not scored by names, since {shown} of the map is no class of the reference (--mapping names does)",)
 
 
-def _write_confusion(name: Assignment, found: Confusion, folder: Path) -> None:
-    stem = f"confusion_{name.replace('-', '_')}"
-    columns = (*found.classes, "unmatched")
-    write_text(folder / f"{stem}.csv", matrix_csv(found.matrix, found.classes, columns, ORIENTATION))
-    totals = found.matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(found.matrix, totals, out=np.full(found.matrix.shape, np.nan), where=totals > 0)
-    picture_matrix(
-        shares,
-        found.classes,
-        columns,
-        folder / f"{stem}.png",
-        title=f"{name}: accuracy {found.overall_accuracy:.3f}, mean IoU {found.mean_iou:.3f}",
-        row_title="reference",
-        column_title="map (share of each reference class)",
-        framed=len(found.classes),
-    )
+def _assigned(
+    name: Mapping, fit_classes: tuple[str, ...], counts: np.ndarray, names: Sequence[str], classes: tuple[str, ...]
+) -> np.ndarray:
+    """The class index that every code of the map gets, -1 for none: (codes,) int64.
+
+    Args:
+        counts: (codes, fit_classes) of the reference that clusters get their classes on.
+        classes: those of the score; they hold all of ``fit_classes``.
+    """
+    found = np.full(len(counts), -1, np.int64)
+    met = range(len(counts)) if name == "names" else (np.flatnonzero(counts[1:].any(axis=1)) + 1).tolist()
+    owners = assign(name, counts[list(met)], [names[code] for code in met], fit_classes)
+    position = np.array([classes.index(title) for title in fit_classes] + [-1])
+    found[list(met)] = position[owners]
+    return found

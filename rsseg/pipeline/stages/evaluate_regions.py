@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from rsseg.errors import UsageError
-from rsseg.label.maps import LabelMap
+from rsseg.label.mapping import Mapping as ClassMapping
 from rsseg.label.metrics.confusion import Confusion
+from rsseg.label.numbered import NumberedMap
 from rsseg.label.reference import Reference
-from rsseg.label.scores import Assignment
 from rsseg.label.segmentation_scores import (
     MappedClusters,
     Regions,
@@ -39,12 +39,17 @@ class Segmentation:
     tile: int | None
     tiles: int
     skipped: str | None
-    scores: dict[Assignment, SegmentationScores]
+    scores: dict[ClassMapping, SegmentationScores]
 
     def as_dict(self) -> dict[str, Any]:
         """How the scores were made, ready for JSON."""
         made = {"regions": self.regions, "tile": self.tile, "tiles": self.tiles, "skipped": self.skipped}
-        return {**made, "units": {"variation_of_information": "bits", "boundary_displacement_error": "pixels"}}
+        units = {"variation_of_information": "bits", "boundary_displacement_error": "pixels"}
+        covered = {
+            "segmentation_covering": "the map's regions by the reference's",
+            "reference_covering": "the reference's regions by the map's",
+        }
+        return {**made, "units": units, "covered": covered}
 
     def records(self) -> list[dict[str, Any]]:
         """One line an assignment."""
@@ -91,10 +96,10 @@ class Comparison:
 
 
 def compare_segmentations(
-    source: LabelMap,
+    source: NumberedMap,
     truth: Reference,
     clusters: tuple[int, ...],
-    confusions: Mapping[Assignment, Confusion],
+    confusions: Mapping[ClassMapping, Confusion],
     comparison: Comparison,
     reporter: Reporter,
 ) -> Segmentation:
@@ -103,7 +108,7 @@ def compare_segmentations(
     This takes a pass over the map of its own; a large raster as a whole is scored from its tables, without boundaries.
 
     Args:
-        clusters: the map's values that meet the reference.
+        clusters: the map's codes that meet the reference.
         confusions: the classes of these clusters, by assignment.
     """
     regions, tile, fits = comparison.regions, comparison.tile, comparison.fits(source.grid)
@@ -124,7 +129,7 @@ def compare_segmentations(
 
 
 def _tiles(
-    source: LabelMap, truth: Reference, comparison: Comparison, reporter: Reporter
+    source: NumberedMap, truth: Reference, comparison: Comparison, reporter: Reporter
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Labels and class codes of each tile, row by row of tiles; the whole raster is one."""
     height, width = comparison.shape(source.grid)
