@@ -10,8 +10,11 @@ from rsseg.cli.reference import field, resample
 from rsseg.progress import Reporter
 
 if TYPE_CHECKING:
+    from rsseg.label.consensus import PairConsensus
+    from rsseg.label.consensus_reduction import Reduce
     from rsseg.label.maps import Resample
     from rsseg.pipeline.stages.consensus import Consensus
+    from rsseg.pipeline.stages.consensus_tables import Titles
 
 
 @click.command("consensus")
@@ -20,6 +23,20 @@ if TYPE_CHECKING:
 @click.option("--reference", type=FILE, help="Polygons with a class or a raster of classes.")
 @field
 @click.option("--names", type=CommaList(), help="What the maps are called (default: the files' names).")
+@click.option(
+    "--reduce",
+    type=click.Choice(["auto", "names", "overlap", "none"]),
+    default="auto",
+    show_default=True,
+    help="How clusters are brought together. names: by class name. overlap: where the numbers of clusters differ, each "
+    "of one map joins the one of the other that it overlaps most. none: the clusters left over have no match. "
+    "auto: names where the files draw all classes from one list, else overlap.",
+)
+@click.option(
+    "--pivot",
+    metavar="NAME",
+    help="The map in whose clusters the others are told (default: the first; of two, the one with fewer clusters).",
+)
 @resample
 @overwrite
 @json_output
@@ -30,14 +47,17 @@ def command(
     reference: Path | None,
     field: str | None,
     names: tuple[str, ...] | None,
+    reduce: "Reduce",
+    pivot: str | None,
     resample: "Resample | None",
     overwrite: bool,
     as_json: bool,
     reporter: Reporter,
 ) -> None:
-    """Compare two or more label maps of one place: Jaccard tables, matched clusters, an agreement map.
+    """Compare two or more label maps of one place: which clusters are the same, and where the maps agree.
 
-    Of more than two maps their vote is a map too, vote.tif: what most of them say, in the clusters of the first.
+    Writes Jaccard tables and heat maps of every two maps, and rasters in the clusters of one of them, the pivot: where
+    all agree, how many do, how far they differ, and of more than two maps what most of them say (vote.tif).
     """
     from rsseg.pipeline.stages.consensus import consensus
     from rsseg.publish.tables import json_text
@@ -48,6 +68,8 @@ def command(
         reference=reference,
         field=field,
         names=names,
+        reduce=reduce,
+        pivot=pivot,
         resample=resample,
         overwrite=overwrite,
         reporter=reporter,
@@ -59,16 +81,26 @@ def _text(result: "Consensus", output: Path) -> str:
     lines = [f"{result.pixels} pixels compared; the maps agree on {result.agreement:.1%} of them"]
     titles = dict(zip(result.names, result.clusters, strict=True))
     for pair in result.pairs:
-        lines.append(f"{pair.first} and {pair.second}: mean Jaccard of the matches {pair.mean_jaccard:.4f}")
-        for place, (row, col) in enumerate(pair.pairs):
-            names = f"{titles[pair.first][row]} = {titles[pair.second][col]}"
-            lines.append(f"  {pair.jaccard[place, place]:.4f}  {names}")
-        for name, values in ((pair.first, pair.rows), (pair.second, pair.cols)):
-            single = ", ".join(titles[name][value] for value in values[pair.matched :])
-            lines += [f"  unmatched in {name}: {single}"] if single else []
+        lines += _pair_lines(pair, titles)
     if result.reference:
         lines.append(f"Jaccard with the reference, mean of {len(result.reference.classes)} classes:")
         for record in result.reference.records():
             lines.append(f"  {record['mean']:.4f}  {record['kind']} {record['maps']} ({record['assignment']})")
-    lines.append(f"written to {output}")
+    lines.append(f"written to {output}, the rasters in the clusters of {result.pivot}")
     return "\n".join(lines)
+
+
+def _pair_lines(pair: "PairConsensus", titles: "Titles") -> list[str]:
+    from rsseg.label.consensus import matched
+    from rsseg.pipeline.stages.consensus_tables import group_title
+
+    ways = {"one-to-one": "one to one", "overlap": "clusters joined by overlap", "names": "by class name"}
+    mean = f"mean Jaccard {pair.mean_jaccard:.4f}"
+    lines = [f"{pair.first} and {pair.second}, matched {ways[pair.way]}: {mean}"]
+    for found, (rows, cols) in zip(matched(pair), pair.groups, strict=True):
+        names = f"{group_title(rows, titles[pair.first])} = {group_title(cols, titles[pair.second])}"
+        lines.append(f"  {found.jaccard:.4f}  {names}")
+    for name, groups in ((pair.first, pair.row_groups), (pair.second, pair.col_groups)):
+        single = ", ".join(group_title(group, titles[name]) for group in groups[pair.matched :])
+        lines += [f"  unmatched in {name}: {single}"] if single else []
+    return lines

@@ -1,20 +1,27 @@
 """Several maps, pixel by pixel: where they agree, what most of them say, and how that meets a reference."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from rsseg.label.consensus import PairConsensus
 from rsseg.label.contingency import contingency
 
+ENTROPY_STEPS = 254
+"""What the largest entropy is stored as; 255 is no data."""
 
-def translation(pair: PairConsensus) -> np.ndarray:
-    """Which cluster of the first map each value of the second means: (256,) uint8, 0 for none."""
-    table = np.zeros(256, np.uint8)
-    for row, col in pair.pairs:
-        table[col] = row
-    return table
+
+def support(votes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """How many maps say what each of them says: uint8 arrays like ``votes``; 0 where a map has no vote (0)."""
+    counts = [np.ones(vote.shape, np.uint8) for vote in votes]
+    for i, j in combinations(range(len(votes)), 2):
+        same = votes[i] == votes[j]
+        counts[i] += same
+        counts[j] += same
+    for mine, vote in zip(counts, votes, strict=True):
+        mine[vote == 0] = 0
+    return counts
 
 
 def plurality(votes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -26,11 +33,10 @@ def plurality(votes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     Returns: (winner, count), both uint8: the winner is 0 where two values share the first place or nobody votes;
     count is how many votes the most frequent value has.
     """
-    counts = [np.zeros(vote.shape, np.uint8) for vote in votes]
-    for mine, vote in zip(counts, votes, strict=True):
-        for other in votes:
-            mine += vote == other
-        mine[vote == 0] = 0
+    return _leaders(votes, support(votes))
+
+
+def _leaders(votes: Sequence[np.ndarray], counts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     best = np.maximum.reduce(counts)
     winner = np.zeros_like(best)
     tied = np.zeros(best.shape, bool)
@@ -42,32 +48,62 @@ def plurality(votes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return winner, best
 
 
-def agreement(
-    labels: Sequence[np.ndarray], tables: Sequence[np.ndarray], disagree: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the matched clusters of all maps are one, and what most of them say.
+def entropy(counts: Sequence[np.ndarray]) -> np.ndarray:
+    """Normalised entropy of the votes: uint8, 0 (all maps say one) to 254 (each says something else).
+
+    H = -sum over the values said of (c / n) ln(c / n), over ln n, for n maps and c votes of a value; a map without a
+    vote is alone with what it says.
 
     Args:
-        labels: (h, w) uint8 of each map, the first of which is the pivot; 0 is no data.
-        tables: for each map after the first, ``translation`` of its values into the pivot's.
-        disagree: the value that says that they differ.
+        counts: the maps' ``support``.
+    """
+    total = len(counts)
+    logs = np.log(np.maximum(np.arange(total + 1), 1))
+    # a value with c votes comes c times here, once for each map that says it
+    said = np.zeros(counts[0].shape)
+    for mine in counts:
+        said += logs[mine]
+    share = 1 - said / (total * np.log(total))
+    return np.rint(np.clip(share, 0, 1) * ENTROPY_STEPS).astype(np.uint8)
 
-    Returns: (map, count, vote), all (h, w) uint8, 0 where a map has no data: the pivot's cluster or ``disagree``; the
-    number of maps in the largest group that agrees (1: no two maps do); and the cluster of that group in the pivot's
-    numbers, the pivot's own where several groups are the largest.
+
+@dataclass(frozen=True)
+class Layers:
+    """What several maps say together, (h, w) uint8 each; 0 (``entropy``: 255) where a map has no data.
+
+    ``unanimous`` is the common value where all maps say it and 0 elsewhere, ``agreement`` the same with a value for
+    "disagree"; ``count`` is the number of maps in the largest group that agrees (1: no two maps do); ``vote`` is the
+    value of that group, the pivot's own where several groups are the largest; ``entropy`` is as the function says.
+    """
+
+    agreement: np.ndarray
+    unanimous: np.ndarray
+    count: np.ndarray
+    vote: np.ndarray
+    entropy: np.ndarray
+
+
+def agreement(labels: Sequence[np.ndarray], tables: Sequence[np.ndarray], pivot: int, disagree: int) -> Layers:
+    """Where all maps say the same, how many do, and what most of them say.
+
+    Args:
+        labels: (h, w) uint8 of each map; 0 is no data.
+        tables: for each map (256,) uint8, the common value of each cluster, 0 for none.
+        pivot: the place of the map that decides between equals.
+        disagree: the value that says that they differ.
     """
     valid = np.logical_and.reduce([values > 0 for values in labels])
-    translated = [labels[0], *(table[values] for table, values in zip(tables, labels[1:], strict=True))]
-    agreed = np.logical_and.reduce([values == labels[0] for values in translated])
-    result = np.where(agreed, labels[0], np.uint8(disagree))
-    if len(labels) > 2:
-        winner, count = plurality(translated)
-        vote = np.where(winner > 0, winner, labels[0])
-    else:
-        count, vote = agreed.astype(np.uint8) + np.uint8(1), labels[0].copy()
-    for layer in (result, count, vote):
-        layer[~valid] = 0
-    return result, count, vote
+    votes = [table[values] for table, values in zip(tables, labels, strict=True)]
+    counts = support(votes)
+    winner, largest = _leaders(votes, counts)
+    agreed = valid & (largest == len(labels))
+    unanimous = np.where(agreed, votes[pivot], np.uint8(0))
+    result = np.where(valid & ~agreed, np.uint8(disagree), unanimous)
+    vote = np.where(winner > 0, winner, votes[pivot])
+    doubt = entropy(counts)
+    for layer, nothing in ((largest, 0), (vote, 0), (doubt, 255)):
+        layer[~valid] = nothing
+    return Layers(result, unanimous, largest, vote, doubt)
 
 
 class VoteTally:

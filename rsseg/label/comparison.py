@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from rsseg.errors import GridError
-from rsseg.label.consensus import PairConsensus, compare
+from rsseg.label.consensus_reduction import occurring
 from rsseg.label.contingency import contingency
 from rsseg.label.maps import LabelMap, LabelReader, strips
 from rsseg.label.reference import Reference, check_touches
@@ -17,21 +17,21 @@ from rsseg.scene.grid import Window
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one pass over several maps counts; only pixels that all maps label count.
+    """What one pass over several maps counts; only ``pixels`` that all maps label count.
 
-    ``pairs`` compares every two maps, those of the first map first. ``reference`` has for each map its contingency
-    against the reference's codes, (256, classes + 1) with no data; it is empty without a reference. ``largest`` is the
-    largest value that the first map uses or names.
+    ``tables`` has the contingency of every two maps, (256, 256) with no data, by their places, those of the first map
+    first. ``clusters`` are the values of each map that occur, rising. ``reference`` has for each map its contingency
+    against the reference's codes, (256, classes + 1) with no data; it is empty without a reference.
     """
 
-    pairs: tuple[PairConsensus, ...]
+    tables: dict[tuple[int, int], np.ndarray]
     pixels: int
-    largest: int
+    clusters: tuple[tuple[int, ...], ...]
     reference: tuple[np.ndarray, ...]
 
 
 def count(maps: Sequence[LabelMap], truth: Reference | None = None, reporter: Reporter = SILENT) -> Comparison:
-    """Read all maps once and compare them.
+    """Read all maps once and count how often their values meet.
 
     Raises: GridError if no pixel is labelled by all maps, or none of those lies on the reference.
     """
@@ -44,14 +44,17 @@ def count(maps: Sequence[LabelMap], truth: Reference | None = None, reporter: Re
         if codes is not None:
             for table, values in zip(against, labels, strict=True):
                 table += contingency(values, codes, 255, classes)
-    both = tables[0, 1]
-    if not both[1:, 1:].any():
+    both = tables[0, 1][1:, 1:]
+    if not both.any():
         raise GridError(f"{', '.join(str(item.path) for item in maps)} have no pixel that all of them label")
     if truth is not None:
         check_touches(truth, against[0], maps[0].grid)
-    pairs = tuple(compare(table, maps[i].name, maps[j].name) for (i, j), table in tables.items())
-    used = (*maps[0].names, *np.flatnonzero(both.any(axis=1)))
-    return Comparison(pairs, int(both[1:, 1:].sum()), int(max(used)), tuple(against))
+    return Comparison(tables, int(both.sum()), _clusters(tables, len(maps)), tuple(against))
+
+
+def _clusters(tables: dict[tuple[int, int], np.ndarray], maps: int) -> tuple[tuple[int, ...], ...]:
+    first = [occurring(tables[0, place])[1] for place in range(1, maps)]
+    return tuple(map(tuple, (occurring(tables[0, 1])[0], *first)))
 
 
 def common_strips(

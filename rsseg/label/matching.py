@@ -1,5 +1,6 @@
 """Which cluster of one map is which of another, or which class: one to one, or many to one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +34,17 @@ def one_to_one(scores: np.ndarray) -> Matching:
             nothing in common and is no match.
     """
     rows, cols = linear_sum_assignment(scores, maximize=True)
-    pairs = tuple((int(row), int(col)) for row, col in zip(rows, cols, strict=True) if scores[row, col] > 0)
+    pairs = [(int(row), int(col)) for row, col in zip(rows, cols, strict=True) if scores[row, col] > 0]
+    return matching_of(pairs, scores.shape)
+
+
+def matching_of(pairs: Sequence[tuple[int, int]], shape: tuple[int, ...]) -> Matching:
+    """Pairs that are known beforehand, each row and column in one of them at most, of a table of ``shape``."""
+    rows, cols = {row for row, _ in pairs}, {col for _, col in pairs}
     return Matching(
-        pairs,
-        tuple(row for row in range(scores.shape[0]) if row not in {pair[0] for pair in pairs}),
-        tuple(col for col in range(scores.shape[1]) if col not in {pair[1] for pair in pairs}),
+        tuple(sorted(pairs)),
+        tuple(row for row in range(shape[0]) if row not in rows),
+        tuple(col for col in range(shape[1]) if col not in cols),
     )
 
 

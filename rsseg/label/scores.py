@@ -1,35 +1,51 @@
 """Class masks of single maps, of their intersections and of their majority vote, against a reference."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Table
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
 from rsseg.label.agreement import VoteTally, class_jaccard
+from rsseg.label.consensus_reduction import Names
+from rsseg.label.mapping import BY_COUNTS, Mapping, assign, is_named
 from rsseg.label.matching import assign_many_to_one, assign_one_to_one
 
-Assignment = Literal["one-to-one", "many-to-one"]
-"""How clusters get classes: each class once (Hungarian method on pixel counts), or each cluster its majority class."""
+Assignment = Mapping
+"""How clusters get classes."""
 
-ASSIGNMENTS: tuple[Assignment, ...] = get_args(Assignment)
-
-ASSIGN: Mapping[Assignment, Callable[[np.ndarray], np.ndarray]] = {
+ASSIGN: dict[Assignment, Callable[[np.ndarray], np.ndarray]] = {
     "one-to-one": assign_one_to_one,
     "many-to-one": assign_many_to_one,
 }
 """Counts (clusters, classes) -> (clusters,) class index, -1 for none."""
 
 
-def class_codes(table: np.ndarray, assignment: Assignment) -> np.ndarray:
+def class_codes(
+    table: np.ndarray, assignment: Assignment, names: Names | None = None, classes: Sequence[str] = ()
+) -> np.ndarray:
     """The class code of every cluster: (256,) uint8, 0 for none.
 
     Args:
         table: (256, classes + 1) contingency of clusters against class codes, with the no-data row and column.
+        names: what the map calls its clusters, for the assignment by name.
+        classes: the reference's classes.
     """
+    known = names or {}
     codes = np.zeros(256, np.uint8)
-    codes[1:] = ASSIGN[assignment](table[1:, 1:]) + 1
+    codes[1:] = assign(assignment, table[1:, 1:], [known.get(value, "") for value in range(1, 256)], classes) + 1
     return codes
+
+
+def assignments(maps: Sequence[Names], classes: Sequence[str]) -> tuple[Assignment, ...]:
+    """The assignments that suit several maps: by name where all speak of the reference's classes, else by counts.
+
+    Args:
+        maps: for each map, the names of the clusters that occur.
+        classes: the reference's classes.
+    """
+    return ("names",) if all(is_named(list(names.values()), classes) for names in maps) else BY_COUNTS
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,21 @@ class ReferenceConsensus:
             for score in self.scores
         ]
 
+    def long_records(self) -> list[dict[str, Any]]:
+        """One line a score and class: assignment, kind, maps, class, the class's reference pixels, Jaccard."""
+        return [
+            {"assignment": score.assignment, "kind": score.kind, "maps": " + ".join(score.maps)}
+            | {"class": name, "reference_pixels": int(pixels), "jaccard": float(value)}
+            for score in self.scores
+            for name, pixels, value in zip(self.classes, self.pixels, score.jaccard, strict=True)
+        ]
+
+    def matrix(self, assignment: Assignment) -> tuple[np.ndarray, list[str]]:
+        """Classes, and last their mean, (classes + 1, scores): maps, intersections, vote; and the scores' names."""
+        scores = [score for score in self.scores if score.assignment == assignment]
+        values = np.array([[*score.jaccard, self.mean(score)] for score in scores]).T
+        return values, ["vote" if score.kind == "majority" else " & ".join(score.maps) for score in scores]
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON but for NaN."""
         return {
@@ -98,7 +129,7 @@ def reference_consensus(
     names: Sequence[str],
     classes: tuple[str, ...],
     tables: Sequence[np.ndarray],
-    tallies: Mapping[Assignment, VoteTally],
+    tallies: Table[Assignment, VoteTally],
 ) -> ReferenceConsensus:
     """Gather the scores of every map, every pair and the majority.
 

@@ -11,6 +11,7 @@ from rsseg.learn.training import TrainingSettings
 from rsseg.pipeline.cache import Node
 from rsseg.pipeline.plan import VOTE, Plan, RunScene, TrainedModel, takes_stride
 from rsseg.pipeline.stages import consensus as consensus_stage
+from rsseg.pipeline.stages import cross_scene as cross_scene_stage
 from rsseg.pipeline.stages import evaluate as evaluate_stage
 from rsseg.pipeline.stages import legend as legend_stage
 from rsseg.pipeline.stages import refine as refine_stage
@@ -32,9 +33,10 @@ VERSIONS = {
     "refine": 1,
     "merge": 1,
     "name": 1,
-    "consensus": 2,
-    "evaluate": 2,
+    "consensus": 3,
+    "evaluate": 3,
     "sweep": 1,
+    "cross-scene": 1,
 }
 """Raise a stage's number when its outputs change for equal inputs: what older versions cached is then redone."""
 
@@ -50,7 +52,7 @@ def nodes_of(plan: Plan) -> list[Node]:
         nodes += _consensus_nodes(plan, scene, models)
         for name, labels in _maps_to_score(plan, scene, models):
             nodes += _evaluation_nodes(plan, scene, name, labels)
-    return [*nodes, *_sweep_nodes(plan)]
+    return [*nodes, *_cross_scene_nodes(plan), *_sweep_nodes(plan)]
 
 
 def _toa_nodes(plan: Plan, scene: RunScene) -> Iterator[Node]:
@@ -64,20 +66,26 @@ def _toa_nodes(plan: Plan, scene: RunScene) -> Iterator[Node]:
             bands=plan.config.bands,
             calibration=calibration,
             dtype=chosen.dtype,
+            aoi=plan.aoi,
             overwrite=True,
             reporter=plan.reporter,
         )
         config = {**chosen.model_dump(), "bands": plan.config.bands}
-        yield _node(f"toa {scene.name}", config, [scene.source.path], [target], run)
+        yield _node(f"toa {scene.name}", config, [scene.source.path, *plan.area], [target], run)
     if plan.config.pictures:
         picture = plan.folder / scene.name / "pictures" / "scene.png"
         config = {"bands": plan.bands, "scale": plan.config.scale}
         run_picture = partial(_picture_scene, plan.input(scene), plan, picture)
-        yield _node(f"picture {scene.name}", config, [plan.input(scene)], [picture], run_picture)
+        yield _node(f"picture {scene.name}", config, _read(plan, scene), [picture], run_picture)
+
+
+def _read(plan: Plan, scene: RunScene) -> list[Path]:
+    """The files that a stage reads a scene from."""
+    return [plan.input(scene), *plan.area]
 
 
 def _picture_scene(source: Path, plan: Plan, target: Path) -> None:
-    picture_scene(open_scene(source, bands=plan.bands, scale=plan.config.scale), target, overwrite=True)
+    picture_scene(open_scene(source, bands=plan.bands, scale=plan.config.scale, aoi=plan.aoi), target, overwrite=True)
 
 
 def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
@@ -100,6 +108,7 @@ def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
         training=training,
         bands=plan.bands,
         scale=config.scale,
+        aoi=plan.aoi,
         device=plan.machine.device,
         threads=plan.machine.threads,
         memory=plan.machine.memory,
@@ -115,7 +124,7 @@ def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
         "bands": plan.bands,
         "scale": config.scale,
     }
-    files = [*inputs, *chosen.settings.named_files()]
+    files = [*inputs, *plan.area, *chosen.settings.named_files()]
     yield _node(f"train {model.name}", described, files, [target], run, chosen.settings.check)
 
 
@@ -134,6 +143,7 @@ def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator
         resolution=chosen.resolution,
         bands=plan.bands,
         scale=plan.config.scale,
+        aoi=plan.aoi,
         precision=model.config.precision,
         batch=plan.machine.batch,
         device=plan.machine.device,
@@ -143,7 +153,7 @@ def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator
     )
     config = {**chosen.model_dump(exclude={"refine"}), "bands": plan.bands, "scale": plan.config.scale}
     outputs = [target, *sidecars(target), *([confidence] if confidence else [])]
-    yield _node(f"segment {scene.name} {model.name}", config, inputs, outputs, run)
+    yield _node(f"segment {scene.name} {model.name}", config, [*inputs, *plan.area], outputs, run)
     if chosen.refine:
         yield _refine_node(plan, scene, model, chosen.refine)
     if model.config.merge_to is not None:
@@ -167,11 +177,12 @@ def _refine_node(plan: Plan, scene: RunScene, model: TrainedModel, settings: Ref
         settings,
         bands=plan.bands,
         scale=plan.config.scale,
+        aoi=plan.aoi,
         overwrite=True,
         reporter=plan.reporter,
     )
     config = {**settings.model_dump(), "bands": plan.bands, "scale": plan.config.scale}
-    inputs, outputs = [labels, plan.input(scene)], [target, *sidecars(target)]
+    inputs, outputs = [labels, *_read(plan, scene)], [target, *sidecars(target)]
     return _node(f"refine {scene.name} {model.name}", config, inputs, outputs, run)
 
 
@@ -186,12 +197,13 @@ def _merge_node(plan: Plan, scene: RunScene, model: TrainedModel, classes: int) 
         classes,
         bands=plan.bands,
         scale=plan.config.scale,
+        aoi=plan.aoi,
         overwrite=True,
         reporter=plan.reporter,
     )
     outputs = [target, *sidecars(target), relabel_stage.legend_path(target)]
     config = {"classes": classes, "bands": plan.bands, "scale": plan.config.scale}
-    return _node(f"merge {scene.name} {model.name}", config, [clusters, plan.input(scene)], outputs, run)
+    return _node(f"merge {scene.name} {model.name}", config, [clusters, *_read(plan, scene)], outputs, run)
 
 
 def _name_node(plan: Plan, scene: RunScene, model: TrainedModel) -> Node:
@@ -200,14 +212,13 @@ def _name_node(plan: Plan, scene: RunScene, model: TrainedModel) -> Node:
     run = partial(_name, clusters, plan.input(scene), target, plan)
     outputs = [target, *sidecars(target), relabel_stage.legend_path(target)]
     config = {"names": plan.config.names, "bands": plan.bands, "scale": plan.config.scale}
-    return _node(f"name {scene.name} {model.name}", config, [clusters, plan.input(scene)], outputs, run)
+    return _node(f"name {scene.name} {model.name}", config, [clusters, *_read(plan, scene)], outputs, run)
 
 
 def _name(clusters: Path, scene: Path, target: Path, plan: Plan) -> None:
     legend, config = relabel_stage.legend_path(target), plan.config
-    legend_stage.name_clusters(
-        clusters, scene, legend, bands=plan.bands, scale=config.scale, overwrite=True, reporter=plan.reporter
-    )
+    given: dict[str, Any] = {"bands": plan.bands, "scale": config.scale, "aoi": plan.aoi}
+    legend_stage.name_clusters(clusters, scene, legend, **given, overwrite=True, reporter=plan.reporter)
     relabel_stage.relabel(clusters, legend, target, overwrite=True, reporter=plan.reporter)
 
 
@@ -222,6 +233,7 @@ def _consensus_nodes(plan: Plan, scene: RunScene, models: Sequence[TrainedModel]
         folder,
         reference=scene.reference,
         field=scene.field,
+        resample=plan.resample,
         names=names,
         overwrite=True,
         reporter=plan.reporter,
@@ -250,6 +262,7 @@ def _evaluation_nodes(plan: Plan, scene: RunScene, name: str, labels: Path) -> I
         labels,
         reference=scene.reference,
         field=scene.field,
+        resample=plan.resample,
         output=folder,
         overwrite=True,
         **plan.config.evaluate.model_dump(),
@@ -258,6 +271,30 @@ def _evaluation_nodes(plan: Plan, scene: RunScene, name: str, labels: Path) -> I
     title = f"evaluate {scene.name} {name}"
     inputs, outputs = [labels, scene.reference], [folder / evaluate_stage.TABLE]
     yield _node(title, config, inputs, outputs, run, partial(_check_reference, plan, scene))
+
+
+def _cross_scene_nodes(plan: Plan) -> Iterator[Node]:
+    """One table of the models on scenes that they were not trained on."""
+    cells = [
+        cross_scene_stage.CrossScene(
+            model.name,
+            scene.name,
+            plan.labels(scene, model),
+            _evaluation(plan, scene, model.name) / evaluate_stage.TABLE if scene.reference else None,
+            plan.labels(scene, own) if (own := plan.own_model(scene, model)) else None,
+        )
+        for model in plan.models
+        for scene in model.applied_to
+    ]
+    foreign = [scene for model in plan.models for scene in model.applied_to if scene not in model.trained_on]
+    if not foreign or not any(cell.evaluation or cell.own for cell in cells):
+        return
+    models, scenes = [model.name for model in plan.models], [scene.name for scene in plan.scenes]
+    target = plan.folder / "cross_scene.csv"
+    run = partial(cross_scene_stage.cross_scene, cells, models, scenes, target, reporter=plan.reporter)
+    inputs = [path for cell in cells for path in (cell.labels, cell.evaluation) if path]
+    config = {"models": models, "scenes": scenes}
+    yield _node("cross-scene", config, inputs, [target, target.with_suffix(".png")], run)
 
 
 def _sweep_nodes(plan: Plan) -> Iterator[Node]:
@@ -292,8 +329,8 @@ def _check_reference(plan: Plan, scene: RunScene) -> None:
     if scene.reference is not None:
         grid, chosen = scene.source.grid, plan.config.segment
         if chosen.resolution == "patch" and chosen.stride:
-            grid = grid.coarsened(chosen.stride)
-        with open_reference(scene.reference, grid, scene.source.path, scene.field):
+            grid = segment_stage.map_grid(scene.source, grid.window, chosen.stride)
+        with open_reference(scene.reference, grid, scene.source.path, scene.field, plan.resample):
             pass
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsseg.errors import GridError, InputError, UsageError
+from rsseg.label.maps import Resample
 from rsseg.label.reference import is_vector
 from rsseg.learn.methods import MethodSettings
 from rsseg.pipeline.configuration import ModelConfig, PipelineConfig
-from rsseg.pipeline.inputs import open_scenes
+from rsseg.pipeline.inputs import aoi_files, open_scenes
 from rsseg.progress import SILENT, Reporter
 from rsseg.scene.grid import PatchGrid
 from rsseg.scene.source import Scene
@@ -58,6 +59,17 @@ class Plan:
     folder: Path
     machine: Machine
     reporter: Reporter = SILENT
+    aoi: Path | None = None
+
+    @property
+    def area(self) -> list[Path]:
+        """The files of the area of interest, on which every stage depends that reads a scene."""
+        return aoi_files(self.aoi)
+
+    @property
+    def resample(self) -> Resample | None:
+        """How a reference raster of whole scenes comes to the maps of their parts, whose pixels are the same."""
+        return "nearest" if self.aoi else None
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -96,6 +108,11 @@ class Plan:
         """Where a label map lies."""
         return self.folder / scene.name / "labels" / f"{model.name}.tif"
 
+    def own_model(self, scene: RunScene, model: TrainedModel) -> TrainedModel | None:
+        """The model of a model's entry in the pipeline that was trained on this scene alone, if there is one."""
+        alike = (other for other in self.models if other.entry == model.entry and scene in other.applied_to)
+        return next((other for other in alike if other.trained_on == (scene,)), None)
+
 
 def make_plan(
     config: PipelineConfig,
@@ -104,25 +121,27 @@ def make_plan(
     *,
     references: Sequence[Path] = (),
     reference_field: str | None = None,
+    aoi: Path | None = None,
     machine: Machine | None = None,
     reporter: Reporter = SILENT,
 ) -> Plan:
     """What a run consists of; nothing is computed, but all scenes are opened and checked.
 
-    ``references``: none, one for all scenes, or one a scene in their order.
+    ``references``: none, one for all scenes, or one a scene in their order. ``aoi``: polygons; what lies outside of
+    them is neither learned from nor labelled, in any scene.
     """
     if len(references) not in (0, 1, len(scenes)):
         raise UsageError(f"{len(references)} references for {len(scenes)} scenes; give one, or one a scene in order")
     for path in references:
         if not path.exists():
             raise InputError(f"the reference {path} does not exist")
-    named = _named(open_scenes(scenes, config.bands, config.scale), references, reference_field)
+    named = _named(open_scenes(scenes, config.bands, config.scale, aoi), references, reference_field)
     models = [model for name, chosen in config.models.items() for model in _trained_models(name, chosen, named)]
     _check_names(models, config.consensus)
     for model in models:
         for scene in model.applied_to:
             _check_patches(model, scene, config)
-    return Plan(config, named, models, folder, machine or Machine(), reporter)
+    return Plan(config, named, models, folder, machine or Machine(), reporter, aoi)
 
 
 def _named(scenes: Sequence[Scene], references: Sequence[Path], field: str | None) -> list[RunScene]:

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from rsseg.label.agreement import VoteTally, agreement, class_jaccard, plurality, translation
-from rsseg.label.consensus import compare, jaccard
+from rsseg.label.agreement import VoteTally, class_jaccard, plurality
+from rsseg.label.consensus import Match, compare, jaccard, matched
+from rsseg.label.consensus_frame import translation
 from rsseg.label.contingency import contingency
 
 
@@ -47,61 +48,12 @@ def test_unequal_counts_leave_the_others_unmatched_and_last() -> None:
     assert pair.mean_jaccard == pytest.approx((3 / 4 + 3 / 4) / 2)
     stored = pair.as_dict()
     assert stored["unmatched_first"] == [3] and stored["unmatched_second"] == []
+    assert matched(pair) == [Match(1, 9, 3 / 4), Match(2, 4, 3 / 4)]
 
 
 def test_clusters_seen_only_where_the_other_map_has_no_data_are_left_out() -> None:
     a, b = np.array([1, 2], np.uint8), np.array([1, 0], np.uint8)
     assert compare(contingency(a, b, 2, 2), "a", "b").rows == (1,)
-
-
-@pytest.mark.parametrize(
-    ("votes", "winner", "count"),
-    [
-        ((1, 1, 2), 1, 2),
-        ((2, 1, 1), 1, 2),
-        ((1, 2, 3), 0, 1),
-        ((0, 0, 4), 4, 1),
-        ((0, 0, 0), 0, 0),
-        ((1, 2, 2, 1), 0, 2),
-    ],
-)
-def test_plurality_needs_a_single_winner(votes: tuple[int, ...], winner: int, count: int) -> None:
-    found = plurality([np.array([vote], np.uint8) for vote in votes])
-    assert (int(found[0][0]), int(found[1][0])) == (winner, count)
-
-
-def test_plurality_does_not_depend_on_the_order_of_maps(rng: np.random.Generator) -> None:
-    votes = list(rng.integers(0, 4, (5, 300)).astype(np.uint8))
-    for forward, backward in zip(plurality(votes), plurality(votes[::-1]), strict=True):
-        assert np.array_equal(forward, backward)
-
-
-def test_agreement_carries_the_pivots_cluster() -> None:
-    labels = [
-        np.array([[1, 2, 2, 0]], np.uint8),
-        np.array([[5, 5, 6, 5]], np.uint8),
-        np.array([[1, 2, 2, 1]], np.uint8),
-    ]
-    to_pivot = np.zeros(256, np.uint8)
-    to_pivot[[5, 6]] = 1, 2
-    result, count, vote = agreement(labels, [to_pivot, np.arange(256, dtype=np.uint8)], disagree=9)
-    assert result.tolist() == [[1, 9, 2, 0]]
-    assert count.tolist() == [[3, 2, 3, 0]]
-    assert vote.tolist() == [[1, 2, 2, 0]]
-
-
-@pytest.mark.parametrize("maps", [2, 3, 4])
-def test_the_vote_is_the_most_frequent_cluster_and_the_pivots_among_equals(rng: np.random.Generator, maps: int) -> None:
-    labels = list(rng.integers(0, 5, (maps, 20, 30)).astype(np.uint8))
-    tables = [np.append(rng.permutation(5), np.zeros(251)).astype(np.uint8) for _ in labels[1:]]
-    vote = agreement(labels, tables, disagree=9)[2]
-    for place in np.ndindex(vote.shape):
-        own = [int(item[place]) for item in labels]
-        said = [own[0], *(int(table[value]) for table, value in zip(tables, own[1:], strict=True))]
-        most = [said.count(value) if value else 0 for value in said]
-        winners = {value for value, votes in zip(said, most, strict=True) if votes == max(most)}
-        wanted = 0 if 0 in own else winners.pop() if len(winners) == 1 else own[0]
-        assert vote[place] == wanted
 
 
 def slow_intersection(m1: np.ndarray, m2: np.ndarray, r: np.ndarray, value: int) -> float:
