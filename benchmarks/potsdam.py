@@ -33,8 +33,8 @@ from reporting import hardware
 from rsseg.errors import InputError, RssegError, RssegWarning, UsageError
 from rsseg.files import write_text
 from rsseg.label.contingency import contingency
+from rsseg.label.mapping import Assignment, assign
 from rsseg.label.metrics.confusion import confusion
-from rsseg.label.scores import ASSIGN, Assignment
 from rsseg.label.segmentation_scores import MappedClusters, mean_scores, score_arrays
 from rsseg.learn.devices import choose_device
 from rsseg.learn.methods import build, settings_of
@@ -145,7 +145,7 @@ def scored(label: Labeller, data: Potsdam, places: Sequence[Place], assignment: 
         table += contingency(one, truth, 255, len(data.names))
     clusters = np.flatnonzero(table[:, 1:].any(axis=1))
     counts = table[clusters, 1:]
-    found = confusion(counts, ASSIGN[assignment](counts), data.names)
+    found = confusion(counts, assign(assignment, counts, (), data.names), data.names)
     mapped = MappedClusters(tuple(int(cluster) for cluster in clusters), found.assigned, data.names)
     each = [score_arrays(one, truth, mapped, "classes") for one, truth in zip(labels, truths, strict=True)]
     regions = mean_scores([scores for scores in each if scores])

@@ -11,7 +11,7 @@ from rsseg.progress import Reporter
 
 if TYPE_CHECKING:
     from rsseg.label.area import Estimate
-    from rsseg.label.mapping import Mapping
+    from rsseg.label.mapping import Assignment
     from rsseg.label.maps import Resample
     from rsseg.label.metrics.confusion import Confusion
     from rsseg.label.segmentation_scores import Regions
@@ -151,7 +151,7 @@ def _class_lines(name: str, found: "Confusion", unit: str) -> list[str]:
     return lines
 
 
-def _segmentation_line(made: "Segmentation", name: "Mapping") -> str:
+def _segmentation_line(made: "Segmentation", name: "Assignment") -> str:
     score = made.scores[name]
     if made.tile is None:
         line = f"  regions are {made.regions}: "

@@ -8,18 +8,18 @@ import numpy as np
 
 from rsseg.label.matching import assign_many_to_one, assign_one_to_one
 
-Mapping = Literal["names", "one-to-one", "many-to-one"]
+Assignment = Literal["names", "one-to-one", "many-to-one"]
 """Each cluster the class of its name; each class once (Hungarian method on counts); each cluster its majority class."""
 
-MAPPINGS: tuple[Mapping, ...] = get_args(Mapping)
+MAPPINGS: tuple[Assignment, ...] = get_args(Assignment)
 
-BY_COUNTS: tuple[Mapping, ...] = ("one-to-one", "many-to-one")
+BY_COUNTS: tuple[Assignment, ...] = ("one-to-one", "many-to-one")
 """The mappings that look at the reference."""
 
 _NUMBERED = re.compile(r"(cluster|class) \d+")
 
 
-def assign(mapping: Mapping, counts: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+def assign(mapping: Assignment, counts: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """The class index of every cluster, -1 for none: (clusters,) int64.
 
     Args:
@@ -44,6 +44,6 @@ def is_named(names: Sequence[str], classes: Sequence[str]) -> bool:
     return bool(given) and given <= set(classes)
 
 
-def choose(names: Sequence[str], classes: Sequence[str]) -> tuple[Mapping, ...]:
+def choose(names: Sequence[str], classes: Sequence[str]) -> tuple[Assignment, ...]:
     """The mappings that suit a map: its names where they are the reference's classes, else both that count pixels."""
     return ("names",) if is_named(names, classes) else BY_COUNTS

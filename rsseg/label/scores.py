@@ -1,7 +1,6 @@
 """Class masks of single maps, of their intersections and of their majority vote, against a reference."""
 
-from collections.abc import Callable, Sequence
-from collections.abc import Mapping as Table
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,17 +8,7 @@ import numpy as np
 
 from rsseg.label.agreement import VoteTally, class_jaccard
 from rsseg.label.consensus_reduction import Names
-from rsseg.label.mapping import BY_COUNTS, Mapping, assign, is_named
-from rsseg.label.matching import assign_many_to_one, assign_one_to_one
-
-Assignment = Mapping
-"""How clusters get classes."""
-
-ASSIGN: dict[Assignment, Callable[[np.ndarray], np.ndarray]] = {
-    "one-to-one": assign_one_to_one,
-    "many-to-one": assign_many_to_one,
-}
-"""Counts (clusters, classes) -> (clusters,) class index, -1 for none."""
+from rsseg.label.mapping import BY_COUNTS, Assignment, assign, is_named
 
 
 def class_codes(
@@ -129,7 +118,7 @@ def reference_consensus(
     names: Sequence[str],
     classes: tuple[str, ...],
     tables: Sequence[np.ndarray],
-    tallies: Table[Assignment, VoteTally],
+    tallies: Mapping[Assignment, VoteTally],
 ) -> ReferenceConsensus:
     """Gather the scores of every map, every pair and the majority.
 

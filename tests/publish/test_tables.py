@@ -28,3 +28,12 @@ def test_records_leave_undefined_cells_empty() -> None:
 def test_json_knows_no_nan() -> None:
     value = {"a": np.array([1.0, np.nan]), 3: (np.int64(4), None, float("inf")), "é": [np.bool_(True)]}
     assert json.loads(json_text(value)) == {"a": [1.0, None], "3": [4, None, None], "é": [True]}
+
+
+def test_no_name_is_a_formula_to_a_spreadsheet() -> None:
+    names = ['=HYPERLINK("x")', "+1", "-1", "@a", "\tb", "a=b"]
+    wanted = ["'" + name for name in names[:5]] + ["a=b"]
+    rows = list(csv.reader(io.StringIO(matrix_csv(np.full((6, 6), -1.5), names, names, "c"))))
+    assert rows[0][1:] == wanted and [row[0] for row in rows[1:]] == wanted and rows[1][1] == "-1.500000"
+    text = records_csv([{"name": name, "n": -2} for name in names])
+    assert list(csv.reader(io.StringIO(text)))[1:] == [[name, "-2"] for name in wanted]

@@ -16,9 +16,10 @@ from rsseg.label.comparison import Comparison, count
 from rsseg.label.consensus import PairConsensus
 from rsseg.label.consensus_frame import Frame, relate
 from rsseg.label.consensus_reduction import Reduce
+from rsseg.label.mapping import Assignment
 from rsseg.label.maps import LabelMap, Resample
 from rsseg.label.reference import Reference, open_reference
-from rsseg.label.scores import Assignment, ReferenceConsensus, assignments, class_codes, reference_consensus
+from rsseg.label.scores import ReferenceConsensus, assignments, class_codes, reference_consensus
 from rsseg.pipeline.folders import result_folder
 from rsseg.pipeline.stages.consensus_rasters import AGREEMENT, COUNT, ENTROPY, UNANIMOUS, VOTE, write_rasters
 from rsseg.pipeline.stages.consensus_tables import mean_matrix, write_pairs, write_reference

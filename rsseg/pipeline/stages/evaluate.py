@@ -10,7 +10,7 @@ import rasterio
 
 from rsseg.errors import UsageError
 from rsseg.label.counting import count
-from rsseg.label.mapping import BY_COUNTS, Mapping, assign, choose
+from rsseg.label.mapping import BY_COUNTS, Assignment, assign, choose
 from rsseg.label.maps import Resample
 from rsseg.label.metrics.confusion import confusion
 from rsseg.label.numbered import NumberedMap
@@ -34,7 +34,7 @@ def evaluate(
     output: Path | None = None,
     *,
     field: str | None = None,
-    mapping: tuple[Mapping, ...] | None = BY_COUNTS,
+    mapping: tuple[Assignment, ...] | None = BY_COUNTS,
     resample: Resample | None = None,
     split: Split | None = None,
     held_out: bool = False,
@@ -126,7 +126,7 @@ def _score(
     source: NumberedMap,
     truth: Reference,
     fitted: tuple[Reference, np.ndarray] | None,
-    mapping: tuple[Mapping, ...] | None,
+    mapping: tuple[Assignment, ...] | None,
     comparison: Comparison,
     reporter: Reporter,
 ) -> Evaluation:
@@ -159,7 +159,7 @@ def _score(
     )
 
 
-def _half_named(names: Sequence[str], classes: tuple[str, ...], chosen: tuple[Mapping, ...]) -> tuple[str, ...]:
+def _half_named(names: Sequence[str], classes: tuple[str, ...], chosen: tuple[Assignment, ...]) -> tuple[str, ...]:
     """Why a map with some of the reference's names is not scored by them."""
     strange = sorted(set(names) - set(classes) - {""})
     if chosen == ("names",) or not set(names) & set(classes) or not strange:
@@ -169,7 +169,7 @@ def _half_named(names: Sequence[str], classes: tuple[str, ...], chosen: tuple[Ma
 
 
 def _assigned(
-    name: Mapping, fit_classes: tuple[str, ...], counts: np.ndarray, names: Sequence[str], classes: tuple[str, ...]
+    name: Assignment, fit_classes: tuple[str, ...], counts: np.ndarray, names: Sequence[str], classes: tuple[str, ...]
 ) -> np.ndarray:
     """The class index that every code of the map gets, -1 for none: (codes,) int64.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rsseg.errors import UsageError
-from rsseg.label.mapping import Mapping as ClassMapping
+from rsseg.label.mapping import Assignment
 from rsseg.label.metrics.confusion import Confusion
 from rsseg.label.numbered import NumberedMap
 from rsseg.label.reference import Reference
@@ -39,7 +39,7 @@ class Segmentation:
     tile: int | None
     tiles: int
     skipped: str | None
-    scores: dict[ClassMapping, SegmentationScores]
+    scores: dict[Assignment, SegmentationScores]
 
     def as_dict(self) -> dict[str, Any]:
         """How the scores were made, ready for JSON."""
@@ -99,7 +99,7 @@ def compare_segmentations(
     source: NumberedMap,
     truth: Reference,
     clusters: tuple[int, ...],
-    confusions: Mapping[ClassMapping, Confusion],
+    confusions: Mapping[Assignment, Confusion],
     comparison: Comparison,
     reporter: Reporter,
 ) -> Segmentation:

@@ -7,7 +7,7 @@ import numpy as np
 from rsseg.errors import InputError
 from rsseg.label.area import estimate
 from rsseg.label.counting import count
-from rsseg.label.mapping import BY_COUNTS, Mapping, assign
+from rsseg.label.mapping import BY_COUNTS, Assignment, assign
 from rsseg.label.metrics.confusion import confusion
 from rsseg.label.numbered import NumberedMap
 from rsseg.label.points import PointReference
@@ -22,7 +22,7 @@ def evaluate_sample(
     path: Path,
     design: SampleDesign,
     field: str | None,
-    mapping: tuple[Mapping, ...] | None,
+    mapping: tuple[Assignment, ...] | None,
     reporter: Reporter,
 ) -> Evaluation:
     """Score the map that was sampled, and estimate its accuracy and the classes' areas.

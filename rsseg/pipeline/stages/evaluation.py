@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from rsseg.label.area import SampleEstimates
-from rsseg.label.mapping import Mapping
+from rsseg.label.mapping import Assignment
 from rsseg.label.metrics.clustering import adjusted_rand_index, normalised_mutual_information
 from rsseg.label.metrics.confusion import Confusion
 from rsseg.label.numbered import NumberedMap
@@ -56,7 +56,7 @@ class Estimates:
     design: SampleDesign
     unanswered: int
     total_m2: float | None
-    found: dict[Mapping, SampleEstimates]
+    found: dict[Assignment, SampleEstimates]
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
@@ -91,7 +91,7 @@ class Evaluation:
     classes: tuple[str, ...]
     table: np.ndarray
     unlabelled: int
-    confusions: dict[Mapping, Confusion]
+    confusions: dict[Assignment, Confusion]
     segmentation: Segmentation | None
     fit: Fit | None = None
     estimates: Estimates | None = None
@@ -174,7 +174,7 @@ class Evaluation:
             },
         }
 
-    def _assignment(self, name: Mapping) -> dict[str, Any]:
+    def _assignment(self, name: Assignment) -> dict[str, Any]:
         result = self.confusions[name]
         named = {
             value: self.classes[owner] if owner >= 0 else None

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rsseg.files import write_text
-from rsseg.label.mapping import Mapping
+from rsseg.label.mapping import Assignment
 from rsseg.label.metrics.confusion import Confusion
 from rsseg.pipeline.stages.evaluation import Evaluation
 from rsseg.publish.quicklook import picture_matrix
@@ -37,11 +37,11 @@ def write_evaluation(result: Evaluation, folder: Path) -> None:
             write_text(folder / f"estimates_{_stem(name)}.csv", records_csv(records))
 
 
-def _stem(name: Mapping) -> str:
+def _stem(name: Assignment) -> str:
     return name.replace("-", "_")
 
 
-def _write_confusion(name: Mapping, found: Confusion, folder: Path) -> None:
+def _write_confusion(name: Assignment, found: Confusion, folder: Path) -> None:
     stem = f"confusion_{_stem(name)}"
     columns = (*found.classes, "unmatched")
     write_text(folder / f"{stem}.csv", matrix_csv(found.matrix, found.classes, columns, ORIENTATION))
