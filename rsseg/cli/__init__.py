@@ -26,12 +26,18 @@ COMMANDS = {
     "train": "Train METHOD on scenes without labels.",
     "segment": "Label SCENE with a trained model.",
     "consensus": "Compare label maps with each other and with a reference.",
+    "sample": "Random points of a label map, to check it and estimate areas.",
     "evaluate": "Score a label map against a reference.",
     "legend": "Which clusters of a label map make which class.",
     "refine": "A label map's boundaries drawn to the edges of its scene.",
     "relabel": "A label map of clusters becomes one of classes, by a legend.",
+    "vectorize": "Polygons of a label map, with names, areas and style.",
+    "zonal": "What a label map holds within polygons: areas and shares of classes.",
     "map": "A named map of SCENE, without settings.",
     "run": "Run a whole pipeline over scenes.",
+    "view": "The maps of a run in the browser.",
+    "report": "One HTML page of a run: maps, spectra, curves, agreement, accuracy.",
+    "stac": "A run as a STAC catalogue of its scenes and maps.",
     "simulate": "Make a LISS-IV product with known truth.",
 }
 """Verb -> one line of help; the command is ``rsseg.cli.VERB:command``."""

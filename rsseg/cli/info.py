@@ -15,6 +15,7 @@ from rsseg.progress import Reporter
 @click.argument("scene", type=options.SCENE)
 @options.bands
 @options.scale
+@options.aoi
 @calibration_options
 @fill
 @options.json_output

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 )
 @options.bands
 @options.scale
+@options.aoi
 @options.seed
 @click.option("--reference", type=options.FILE, help="Polygons or a raster of classes, to score the map by; no more.")
 @click.option("--field", help="The reference polygons' class field.")

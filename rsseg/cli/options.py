@@ -106,6 +106,12 @@ bounds = click.option(
     metavar="LEFT BOTTOM RIGHT TOP",
     help="Only this part of the scene, in its CRS (where it has none, in the units of its transform).",
 )
+aoi = click.option(
+    "--aoi",
+    type=FILE,
+    metavar="POLYGONS",
+    help="Only the part of the scene inside these polygons (a vector file of any CRS).",
+)
 device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto.")
 threads = click.option("--threads", type=click.IntRange(1), help="CPU threads (default: all cores).")
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Start of every random choice.")

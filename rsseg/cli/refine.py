@@ -26,6 +26,7 @@ from rsseg.progress import Reporter
 @click.option("--neighbours", type=float, help="Of spectrum: the say of the labels beside a pixel.  [default: 0.25]")
 @options.bands
 @options.scale
+@options.aoi
 @options.overwrite
 @options.json_output
 @options.common
@@ -35,6 +36,7 @@ def command(
     output: Path,
     bands: tuple[str, ...] | None,
     scale: tuple[float, ...] | None,
+    aoi: Path | None,
     overwrite: bool,
     as_json: bool,
     reporter: Reporter,
@@ -49,7 +51,8 @@ def command(
     from rsseg.publish.tables import json_text
 
     settings = refine_settings(**given)
-    result = refine(labels, scene, output, settings, bands=bands, scale=scale, overwrite=overwrite, reporter=reporter)
+    seen: dict[str, Any] = {"bands": bands, "scale": scale, "aoi": aoi}
+    result = refine(labels, scene, output, settings, **seen, overwrite=overwrite, reporter=reporter)
     if as_json:
         click.echo(json_text(result.as_dict()), nl=False)
         return

@@ -23,6 +23,7 @@ from rsseg.cli import options
 @click.option("--field", help="The reference polygons' class field.")
 @options.bands
 @options.scale
+@options.aoi
 @click.option("--classes", type=click.IntRange(2, 255), help="Classes of every map.")
 @click.option("--patch", type=click.IntRange(1), help="Side of a patch, of every model of patches.")
 @click.option("--stride", type=click.IntRange(1), help="Step between patches, likewise.")
@@ -41,6 +42,7 @@ def command(
     output: Path,
     references: tuple[Path, ...],
     field: str | None,
+    aoi: Path | None,
     batch: int | None,
     device: str,
     threads: int | None,
@@ -64,6 +66,7 @@ def command(
         overrides=overrides,
         references=references,
         reference_field=field,
+        aoi=aoi,
         machine=Machine(device, threads, batch, memory),
         dry_run=dry_run,
         reporter=reporter,

@@ -17,6 +17,7 @@ from rsseg.cli import options
 @click.option("--export", type=options.FILE, help="Also write the training patches as chips into this folder.")
 @options.bands
 @options.scale
+@options.aoi
 @options.overwrite
 @options.json_output
 @options.common

@@ -27,6 +27,7 @@ from rsseg.scene.formats import Compression, StoredType
 )
 @click.option("--clip", is_flag=True, help="Hold reflectance within 0 and 1 (bright targets are legitimately above).")
 @options.bounds
+@options.aoi
 @click.option("--cog", is_flag=True, help="Write a cloud-optimised GeoTIFF, with overviews.")
 @click.option("--compress", type=click.Choice(get_args(Compression)), default="deflate", show_default=True)
 @options.overwrite

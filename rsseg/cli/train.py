@@ -74,6 +74,7 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
         options.output,
         options.bands,
         options.scale,
+        options.aoi,
         options.seed,
         click.option("--restarts", type=click.IntRange(1), default=1, show_default=True, help="Runs; the best stays."),
         click.option("--vote", type=click.IntRange(1), default=1, show_default=True, help="Best runs that vote."),
@@ -109,7 +110,7 @@ def _command_of(method: str) -> Callable[..., None]:
 
         names = ("seed", "restarts", "vote", "patience", "precision")
         training = TrainingSettings(**{name: given.pop(name) for name in names})
-        places = ("output", "init", "bands", "scale", "device", "threads", "memory", "resume", "overwrite")
+        places = ("output", "init", "bands", "scale", "aoi", "device", "threads", "memory", "resume", "overwrite")
         chosen = {name: given.pop(name) for name in places}
         learn = _train if given["labels"] is None else _finetune
         result, lines = learn(method, scenes, given, {**chosen, "training": training, "reporter": reporter})

@@ -15,13 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, f
 
 from rsseg.errors import InputError
 
-How = Literal["reference", "spectra", "rules", "none"]
-"""What put a cluster into its class: the reference pixels on it, its mean spectrum, the rules that its pixels meet, or
-nothing (its class is new)."""
+How = Literal["reference", "map", "spectra", "rules", "none"]
+"""What put a cluster into its class: the reference pixels on it, the pixels of another map on it, its mean spectrum,
+the rules that its pixels meet, or nothing (its class is new)."""
 
 Value = Annotated[StrictInt, Field(ge=1, le=255)]
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _HEADER = """\
 # Which clusters of a label map make which class. Names, colours and the lists of clusters may be edited by hand; then
@@ -57,7 +58,7 @@ class LegendClass(_Strict):
             raise ValueError(
                 f"{reprlib.repr(name)} is no name; write a text, in quotes if it is a word like yes, no or null"
             )
-        return name.strip()
+        return writable(name.strip())
 
     @field_validator("colour", mode="before")
     @classmethod
@@ -78,16 +79,21 @@ class LegendClass(_Strict):
 class Evidence(_Strict):
     """Why a cluster is in the class that a legend was made with.
 
-    ``pixels`` are those that say so: the cluster's pixels on the reference, or with valid values in the scene.
-    ``share`` is, for ``how`` "reference", the part of them on the class; for "rules", the part that meets the rule of
-    the name (of a mixed one, the first), which is no accuracy. For "spectra", ``doubt`` is d / (d + e) with the
-    distance d of the cluster's spectrum to its class and e to the next one: 0 is none, 0.5 as near to the next.
+    ``pixels`` are those that say so: the cluster's pixels on the reference or the other map, or with valid values in
+    the scene. ``share`` is, for ``how`` "reference" and "map", the part of them on the class; for "rules", the part
+    that meets the rule of the name (of a mixed one, the first), which is no accuracy.
+
+    ``doubt`` goes from 0, none, to 0.5, the next class is as good; it is not known where there is no other class. For
+    "spectra" it is d / (d + e) with the distance d of the cluster's spectrum to its class and e to the next one; for
+    "reference" and "map" it is q / (p + q) with the part p of the pixels on the class and q on the next one, which
+    ``next`` names if it has any.
     """
 
     how: How
     pixels: int = Field(ge=0)
     share: float | None = Field(None, ge=0, le=1)
     doubt: float | None = Field(None, ge=0, le=1)
+    next: str | None = None
 
 
 class Legend(_Strict):
@@ -100,6 +106,11 @@ class Legend(_Strict):
     made: dict[str, str] = Field(default_factory=dict)
     classes: tuple[LegendClass, ...] = Field(min_length=1)
     evidence: dict[Value, Evidence] = Field(default_factory=dict)
+
+    @field_validator("made", mode="after")
+    @classmethod
+    def _made(cls, made: dict[str, str]) -> dict[str, str]:
+        return {key: writable(text) for key, text in made.items()}
 
     @model_validator(mode="after")
     def _once(self) -> Self:
@@ -144,7 +155,29 @@ def to_yaml(legend: Legend) -> str:
 
 
 def _dump(content: Mapping[str, Any], flow: bool | None) -> str:
-    return yaml.safe_dump(content, allow_unicode=True, sort_keys=False, default_flow_style=flow, width=110)
+    return yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False, default_flow_style=flow, width=110)
+
+
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper, but texts with line ends of any kind are escaped; folded as YAML's own they would change."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = '"' if len(data.splitlines()) > 1 or data != data.strip() else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
+def writable(text: str) -> str:
+    """A text that UTF-8 can hold: what of it is no character, as in broken file names, becomes U+FFFD."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def in_a_line(text: str, longest: int = 60) -> str:
+    """A name for a sentence: one line, without control characters, cut where it is too long."""
+    shown = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
 
 
 def read_legend(path: Path) -> Legend:
@@ -203,8 +236,11 @@ def _check_once(what: str, place: str, uses: list[tuple[Any, LegendClass]]) -> N
     first: dict[Any, LegendClass] = {}
     for key, item in uses:
         if key in first:
-            both = f"classes {first[key].name!r} and {item.name!r}" if first[key] is not item else f"{item.name!r}"
-            raise ValueError(f"{what} {key} stands twice, in {both}; it belongs into one of the {place}")
+            one, other = (f"'{in_a_line(owner.name)}'" for owner in (first[key], item))
+            both = f"classes {one} and {other}" if first[key] is not item else other
+            raise ValueError(
+                f"{what} {in_a_line(str(key))} stands twice, in {both}; it belongs into one of the {place}"
+            )
         first[key] = item
 
 

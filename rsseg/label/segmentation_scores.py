@@ -6,7 +6,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from rsseg.label.contingency import contingency
 from rsseg.label.metrics.boundary import boundary_displacement_error
 from rsseg.label.metrics.confusion import Confusion, confusion
 from rsseg.label.metrics.segmentation import (
@@ -18,6 +17,7 @@ from rsseg.label.metrics.segmentation import (
     segmentation_covering,
     variation_of_information,
 )
+from rsseg.label.numbered import pair_counts
 
 Regions = Literal["classes", "components"]
 """What a region is: all pixels of a class, or each of its connected components (pixels that share an edge)."""
@@ -52,7 +52,7 @@ class MappedClusters:
     """Which class each cluster of a map was given.
 
     Args:
-        clusters: (k,) the map's values, 1 to 255.
+        clusters: (k,) the map's codes (see ``numbered.NumberedMap``), from 1.
         assigned: (k,) the class index of each, -1 for none; such pixels form one more region, which is never right.
         classes: the class names.
     """
@@ -62,15 +62,16 @@ class MappedClusters:
     classes: tuple[str, ...]
 
     def regions(self, labels: np.ndarray) -> np.ndarray:
-        """Class codes of labels (h, w) uint8: (h, w) uint16, from 1, 0 for no data, classes + 1 for no class."""
-        codes = np.zeros(256, np.uint16)
+        """Class codes of labels (h, w): (h, w) uint16, from 1, 0 for no data, classes + 1 for no class."""
+        codes = np.zeros(np.iinfo(labels.dtype).max + 1, np.uint16)
         for cluster, owner in zip(self.clusters, self.assigned, strict=True):
             codes[cluster] = owner + 1 if owner >= 0 else len(self.classes) + 1
         return codes[labels]
 
     def confusion(self, labels: np.ndarray, reference: np.ndarray) -> Confusion:
-        """The confusion of labels (h, w) uint8 with class codes (h, w) uint8."""
-        table = contingency(labels, reference, 255, len(self.classes))
+        """The confusion of labels (h, w) uint8 or uint16 with class codes (h, w) uint8."""
+        rows = 255 if labels.dtype == np.uint8 else max(int(labels.max()), *self.clusters)
+        table = pair_counts(labels, reference, rows, len(self.classes))
         return confusion(table[list(self.clusters), 1:], np.array(self.assigned), self.classes)
 
 
@@ -87,7 +88,7 @@ def score_arrays(
     Components are those of the compared pixels: where label or reference is missing, they end.
 
     Args:
-        labels: (h, w) uint8 clusters, 0 for no data.
+        labels: (h, w) uint8 or uint16 codes of clusters, 0 for no data.
         reference: (h, w) uint8 class codes, 0 for no reference.
         mapped: the classes of the clusters.
         regions: what the scores of regions take for one.

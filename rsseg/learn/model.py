@@ -56,11 +56,15 @@ class Inference(BaseModel):
 
 @dataclass
 class Model:
-    """A network with what it needs to label scenes, and its provenance."""
+    """A network with what it needs to label scenes, its provenance, and perhaps what its clusters are called.
+
+    ``legend`` is a text as rsseg legend writes it. Neither it nor the provenance is part of the identity.
+    """
 
     inference: Inference
     network: Network
     provenance: dict[str, Any] = field(default_factory=dict)
+    legend: str | None = None
 
     @property
     def identity(self) -> str:
@@ -86,6 +90,7 @@ class Model:
             "inference": self.inference.model_dump(mode="json", exclude=plain),
             "identity": identity,
             "provenance": self.provenance,
+            **({"legend": self.legend} if self.legend is not None else {}),
         }
         save_tensors(path, self.tensors, notes, overwrite)
         return identity
@@ -143,7 +148,10 @@ def load_model(path: Path) -> Model:
         raise ModelError(f"{path} cannot be used by this version of rsseg ({_hint(notes, problem)})") from None
     except (RuntimeError, UsageError):
         raise ModelError(f"{path} holds other tensors than its description says") from None
-    return Model(inference, network, notes.get("provenance", {}))
+    legend = notes.get("legend")
+    if not isinstance(legend, str | None):
+        raise ModelError(f"{path} holds a legend that is no text; rsseg relabel {path} gives it another")
+    return Model(inference, network, notes.get("provenance", {}), legend)
 
 
 def _with_channels(inference: Inference, tensors: dict[str, Tensor]) -> tuple[Inference, dict[str, Tensor]]:

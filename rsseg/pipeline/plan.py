@@ -8,8 +8,9 @@ from rsseg.errors import GridError, InputError, UsageError
 from rsseg.label.maps import Resample
 from rsseg.label.reference import is_vector
 from rsseg.learn.methods import MethodSettings
+from rsseg.pipeline.aoi import aoi_files
 from rsseg.pipeline.configuration import ModelConfig, PipelineConfig
-from rsseg.pipeline.inputs import aoi_files, open_scenes
+from rsseg.pipeline.inputs import open_scenes
 from rsseg.progress import SILENT, Reporter
 from rsseg.scene.grid import PatchGrid
 from rsseg.scene.source import Scene

@@ -24,7 +24,7 @@ def aux_xml(classes: Sequence[LabelClass], counts: Mapping[int, int]) -> str:
     names = ET.SubElement(band, "CategoryNames")
     by_value = {item.value: item.name for item in classes}
     for value in range(max(by_value, default=0) + 1):
-        ET.SubElement(names, "Category").text = _clean("no data" if value == 0 else by_value.get(value, ""))
+        ET.SubElement(names, "Category").text = clean("no data" if value == 0 else by_value.get(value, ""))
     band.append(_attribute_table(classes, counts))
     return _text(root)
 
@@ -48,7 +48,7 @@ def _attribute_table(classes: Iterable[LabelClass], counts: Mapping[int, int]) -
     for index, item in enumerate(classes):
         row = ET.SubElement(table, "Row", index=str(index))
         for cell in (item.value, item.name, counts.get(item.value, 0), *item.rgb):
-            ET.SubElement(row, "F").text = _clean(str(cell))
+            ET.SubElement(row, "F").text = clean(str(cell))
     return table
 
 
@@ -59,13 +59,17 @@ def qml(classes: Iterable[LabelClass]) -> str:
     renderer = ET.SubElement(pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1")
     palette = ET.SubElement(renderer, "colorPalette")
     for item in classes:
-        entry = {"value": str(item.value), "color": item.colour, "label": _clean(item.name), "alpha": "255"}
+        entry = {"value": str(item.value), "color": item.colour, "label": clean(item.name), "alpha": "255"}
         ET.SubElement(palette, "paletteEntry", entry)
     return _text(root)
 
 
-def _clean(text: str) -> str:
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+def clean(text: str) -> str:
+    """A text as XML gives it back: line ends are "\\n", and what it has no way to write becomes U+FFFD."""
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+_clean = clean
 
 
 def _text(root: ET.Element) -> str:

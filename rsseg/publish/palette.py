@@ -1,5 +1,6 @@
 """The colours and names of a label map's values."""
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -62,6 +63,19 @@ def default_classes(count: int) -> tuple[LabelClass, ...]:
 def default_colour(value: int) -> str:
     """The colour ``#rrggbb`` of a value from 1 to 255."""
     return _colours()[value - 1]
+
+
+def difference(first: str, second: str) -> float:
+    """How different two colours ``#rrggbb`` look, as in ``_distances``; 0 for equal ones."""
+    normal, *blind = map(math.dist, _seen(first), _seen(second))
+    return round(min(normal, 2 * min(blind)), 6)
+
+
+@cache
+def _seen(colour: str) -> tuple[tuple[float, ...], ...]:
+    """A colour in OKLab for normal, red- and green-blind eyes."""
+    linear = _linear(np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)]]))
+    return tuple(tuple(_oklab(light)[0].tolist()) for light in (linear, *(linear @ eye.T for eye in _DICHROMATS)))
 
 
 @cache

@@ -5,14 +5,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 
 from rsseg.errors import UsageError
 from rsseg.scene.grid import Grid, Window
+from rsseg.scene.place import Place, in_window
 from rsseg.scene.raster import gdal_errors, open_raster, to_rasterio
 
 Units = Literal["reflectance", "radiance", "uncalibrated"]
@@ -41,12 +43,24 @@ class Band:
     constants: tuple[tuple[str, str], ...] = ()
 
 
+class PartMask(Protocol):
+    """The part of a raster that a scene is; ``scene.aoi.Area`` is one."""
+
+    @property
+    def window(self) -> Window:
+        """Where the scene lies in its files."""
+
+    def mask(self, window: Window, shape: tuple[int, int] | None = None) -> NDArray[np.bool_]:
+        """Which pixels of a window of the scene belong to it, decimated to ``shape`` if that is given."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """A scene as every command opens it; nothing of its pixels has been read.
 
     ``dtype`` is the numpy name of the stored type (the common one of several files). ``all_bands`` are the bands that
-    the rule "all bands are 0" looks at: those of the product, also when fewer were chosen.
+    the rule "all bands are 0" looks at: those of the product, also when fewer were chosen. ``area`` is set where the
+    scene is a part of its files, and ``place`` where its grid is a part of a larger raster's.
     """
 
     name: str
@@ -59,6 +73,8 @@ class Scene:
     tags: Mapping[str, str] = field(default_factory=dict)
     origin: Origin = "raster"
     all_bands: tuple[Band, ...] = ()
+    area: PartMask | None = None
+    place: Place | None = None
 
     @property
     def band_names(self) -> tuple[str, ...]:
@@ -169,10 +185,13 @@ class SceneReader:
         """
         size = shape or (window.height, window.width)
         values = np.empty((len(self.scene.bands), *size), dtype=self.dtype)
+        area = self.scene.area
+        stored = in_window(area.window, window) if area else window
         for path, positions in _by_path(self.scene.bands):
             indexes = [self.scene.bands[i].index for i in positions]
-            self._read_into(values, positions, path, indexes, window)
-        return values, self._valid(values, window)
+            self._read_into(values, positions, path, indexes, stored)
+        valid = self._valid(values, stored)
+        return values, (valid & area.mask(window, shape) if area else valid)
 
     def _read_into(
         self, values: np.ndarray, positions: list[int], path: str, indexes: list[int], window: Window

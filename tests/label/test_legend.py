@@ -57,6 +57,29 @@ def test_the_table_maps_clusters_to_classes() -> None:
     assert read.missing(np.array([[0, 3]], np.uint8)) == ()
 
 
+OLD = """\
+made: {by: reference, labels: map.tif}
+classes:
+- {value: 1, name: a, colour: '#0072b2', clusters: [4]}
+- {value: 2, name: cluster 9, clusters: [9], unknown: true}
+evidence:
+  4: {how: reference, pixels: 12, share: 0.75}
+  9: {how: spectra, pixels: 7, doubt: 0.25}
+"""
+
+
+def test_legends_of_earlier_versions_are_read() -> None:
+    read = from_yaml(OLD)
+    assert read.evidence[4] == Evidence(how="reference", pixels=12, share=0.75)
+    assert "next" not in to_yaml(read) and from_yaml(to_yaml(read)) == read
+
+
+def test_all_evidence_comes_back() -> None:
+    evidence = {9: Evidence(how="map", pixels=12, share=0.5, doubt=0.375, next="next: one\n")}
+    written = legend(LegendClass(value=2, name="a", clusters=(9,)), evidence=evidence)
+    assert from_yaml(to_yaml(written)) == written
+
+
 CLASS = "classes:\n- {value: 1, name: a, clusters: [1]}\n"
 
 

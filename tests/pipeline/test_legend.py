@@ -8,9 +8,10 @@ from scenes import FIELD, NAMES, REFLECTANCE, fields, write_reference, write_sce
 
 from rsseg.label.legend import from_yaml, read_legend, to_yaml
 from rsseg.label.maps import LabelMap
+from rsseg.label.reduction import by_reference
 from rsseg.pipeline.stages.legend import legend
+from rsseg.publish.class_colours import class_colours
 from rsseg.publish.labels import LabelClass
-from rsseg.publish.palette import default_colour
 
 SHAPE = (48, 64)
 
@@ -20,6 +21,11 @@ def many_clusters(shape: tuple[int, int], count: int, seed: int = 5) -> np.ndarr
     rng = np.random.default_rng(seed)
     kinds = np.where(rng.random(shape) < 0.9, fields(*shape), rng.integers(0, 3, shape))
     return (1 + kinds + 3 * rng.integers(0, (count - kinds + 2) // 3, shape)).astype(np.uint8)
+
+
+def class_colours_of(*names: str) -> dict[str, str]:
+    colours = class_colours(dict(enumerate(names, 1)))
+    return {name: colours[value] for value, name in enumerate(names, 1)}
 
 
 @pytest.fixture
@@ -36,7 +42,7 @@ def test_each_cluster_gets_the_class_it_mostly_lies_on(tmp_path: Path, rsseg: Ru
     assert (code, err) == (0, "") and "30 clusters in 3 classes" in text and "rsseg relabel" in text
     read = read_legend(out)
     assert [item.name for item in read.classes] == sorted(NAMES)
-    assert [item.colour for item in read.classes] == [default_colour(value) for value in (1, 2, 3)]
+    assert {item.name: item.colour for item in read.classes} == class_colours_of("town", "vegetation", "water")
     for item in read.classes:
         first = NAMES.index(item.name) + 1
         assert item.clusters == tuple(range(first, 31, 3)) and not item.unknown
@@ -46,7 +52,11 @@ def test_each_cluster_gets_the_class_it_mostly_lies_on(tmp_path: Path, rsseg: Ru
         truth[FIELD * row + 2 : FIELD * (row + 1) - 2, FIELD * col + 2 : FIELD * (col + 1) - 2] = True
     on = (labels == 8) & truth
     assert read.evidence[8].pixels == on.sum()
-    assert read.evidence[8].share == pytest.approx((on & (fields(*SHAPE) == 1)).sum() / on.sum(), abs=1e-4)
+    met = [int((on & (fields(*SHAPE) == kind)).sum()) for kind in range(3)]
+    assert read.evidence[8].share == pytest.approx(met[1] / on.sum(), abs=1e-4)
+    runner_up = max(met[0], met[2])
+    assert read.evidence[8].doubt == pytest.approx(runner_up / (met[1] + runner_up), abs=1e-4)
+    assert read.evidence[8].next == NAMES[2 if met[2] > met[0] else 0] or met[0] == met[2]
 
 
 @pytest.fixture
@@ -108,6 +118,58 @@ def test_clusters_of_similar_spectra_become_classes(tmp_path: Path, scene: Path,
     assert sizes == sorted(sizes, reverse=True)
     assert all(reason.how == "spectra" and reason.doubt is not None for reason in read.evidence.values())
     assert read.evidence[1].pixels < (labels == 1).sum() + 1
+
+
+@pytest.mark.parametrize(
+    ("row", "share", "doubt", "following"),
+    [
+        ((6, 0, 0), 1.0, 0.0, None),
+        ((5, 3, 2), 0.5, 0.375, "b"),
+        ((2, 2, 0), 0.5, 0.5, "b"),
+        ((1, 2, 7), 0.7, 0.2222, "b"),
+    ],
+)
+def test_doubt_is_how_near_the_next_class_comes(
+    row: tuple[int, ...], share: float, doubt: float, following: str | None
+) -> None:
+    table = np.zeros((256, 4), np.int64)
+    table[9, 1:] = row
+    found = by_reference(table, "abc", (None, None, None), {}).evidence[9]
+    assert (found.pixels, found.share, found.doubt, found.next) == (sum(row), share, doubt, following)
+
+
+def test_a_reference_of_one_class_has_no_next(tmp_path: Path) -> None:
+    table = np.zeros((256, 2), np.int64)
+    table[9] = 5, 5
+    found = by_reference(table, ["only"], [None], {}).evidence[9]
+    assert (found.share, found.doubt, found.next) == (1.0, None, None)
+
+
+def test_what_is_worth_a_look_is_said(tmp_path: Path, rsseg: Run) -> None:
+    labels, reference = np.ones((10, 20), np.uint8), np.ones((10, 20), np.uint8)
+    reference[:, :9] = 2
+    labels[0, 19] = 2
+    paths = write_map(tmp_path / "m.tif", labels), write_map(tmp_path / "r.tif", reference)
+    code, text, _ = rsseg("legend", paths[0], "--reference", paths[1], "-o", tmp_path / "l.yaml")
+    assert code == 0
+    assert "cluster 1 in cluster 1: only 55% of its 199 reference pixels are, 45% are cluster 2" in text
+    assert "cluster 2 in cluster 1: only 1 reference pixels say so" in text
+
+
+def test_a_part_of_the_reference_makes_the_legend(tmp_path: Path, rsseg: Run) -> None:
+    path = write_map(tmp_path / "m.tif", (1 + fields(*SHAPE)).astype(np.uint8))
+    reference = write_reference(tmp_path / "r.gpkg", *SHAPE)
+    words = ("legend", path, "--reference", reference, "--field", "class")
+    pixels = {}
+    for name, options in (("all", ()), ("fit", ("--part", "fit")), ("score", ("--part", "score"))):
+        code, _, err = rsseg(*words, *options, "-o", tmp_path / f"{name}.yaml")
+        read = read_legend(tmp_path / f"{name}.yaml")
+        assert code == 0 and ("part fit" in err or "fit has" in err or name == "all"), err
+        assert read.made.get("part", "all").startswith(name)
+        pixels[name] = sum(item.pixels for item in read.evidence.values())
+    assert 0 < pixels["fit"] < pixels["all"] == pixels["fit"] + pixels["score"]
+    code, _, err = rsseg("legend", path, "--like", path, "--part", "fit", "-o", tmp_path / "n.yaml")
+    assert code == 2 and "--part splits the reference" in err
 
 
 def test_how_clusters_are_numbered_does_not_matter(tmp_path: Path, scene: Path) -> None:
@@ -178,7 +240,7 @@ def test_wrong_use_says_the_way_out(tmp_path: Path, scene: Path, rsseg: Run) -> 
     empty = write_map(tmp_path / "empty.tif", np.zeros(SHAPE, np.uint8))
     out = tmp_path / "l.yaml"
     cases = [
-        ((), 2, "--reference REF, or with --scene SCENE (and --classes N"),
+        ((), 2, "--reference REF, with --like MAP, or with --scene SCENE (and --classes N"),
         (("--classes", 3), 2, "--scene SCENE"),
         (("--reference", reference, "--field", "class", "--classes", 3), 2, "leave out --classes"),
         (("--reference", reference), 2, "--field"),

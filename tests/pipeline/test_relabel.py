@@ -14,6 +14,7 @@ from rsseg.label.maps import LabelMap
 from rsseg.pipeline.stages.evaluate import evaluate
 from rsseg.pipeline.stages.legend import legend
 from rsseg.pipeline.stages.relabel import legend_path, merge, relabel
+from rsseg.publish.class_colours import class_colours
 
 SHAPE = (600, 64)
 """Higher than a strip."""
@@ -47,7 +48,7 @@ def test_a_legend_made_by_hand_makes_the_map(tmp_path: Path, labels: np.ndarray,
     assert np.array_equal(read(out), np.array([0, 4, 1, 4], np.uint8)[labels])
     with LabelMap(out) as opened:
         assert (opened.names[4], opened.names[1], opened.names[9]) == ("Forêt", "eau", "rien")
-        assert opened.colours[4] == "#117733" and opened.colours[1] == "#0072b2"
+        assert opened.colours[4] == "#117733" and opened.colours[1] == class_colours({1: "eau"})[1]
         assert opened.grid == grid_for(SHAPE)
     valid, problems, _ = cog_validate(out, strict=True)
     assert valid and not problems

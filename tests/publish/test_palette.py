@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rsseg.errors import UsageError
-from rsseg.publish.palette import LabelClass, default_classes, default_colour
+from rsseg.publish.palette import LabelClass, _distances, default_classes, default_colour, difference
 
 
 def test_a_value_keeps_its_colour_whatever_the_count() -> None:
@@ -42,3 +42,11 @@ def test_more_than_a_byte_holds_is_refused(count: int) -> None:
 def test_classes_are_checked(value: int, colour: str) -> None:
     with pytest.raises(UsageError):
         LabelClass(value, "x", colour)
+
+
+def test_the_difference_of_two_colours_is_that_of_the_palette() -> None:
+    items = default_classes(9)
+    rgb = np.array([item.rgb for item in items])
+    found = [[difference(one.colour, other.colour) for one in items] for other in items]
+    assert np.allclose(found, [_distances(rgb, color) for color in rgb], atol=2e-6)
+    assert difference("#0072b2", "#0072B2") == 0

@@ -19,6 +19,7 @@ import rsseg
 from rsseg.errors import TrainingError, UsageError
 from rsseg.files import write_text
 from rsseg.label.labelled_scene import LabelledScene, labelled_scene, make_subset, score, split
+from rsseg.label.maps import Resample
 from rsseg.label.metrics.confusion import Confusion
 from rsseg.label.reference import Reference, open_reference
 from rsseg.learn.channels.stack import channel_settings
@@ -75,6 +76,7 @@ def finetune(
     training: TrainingSettings | None = None,
     bands: tuple[str, ...] | None = None,
     scale: tuple[float, ...] | None = None,
+    aoi: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
     memory: int = 4 << 30,
@@ -92,6 +94,7 @@ def finetune(
         method: the name that ``init`` is expected to have been trained by.
         field: the class field of polygons.
         share: the part of each class's labels to train on, above 0 and at most 1.
+        aoi: polygons, outside of which nothing is learned or scored.
         options: settings of ``SupervisedSettings`` that are not its defaults, and ``stride``.
 
     Raises: any RssegError.
@@ -101,12 +104,14 @@ def finetune(
     _check_options(share, training)
     used, model = choose_device(device, threads), load_model(init)
     network = _check_model(model, init, method)
-    opened = open_scene(scene, bands=bands or bands_of(model, scene, scale), scale=scale)
+    opened = open_scene(scene, bands=bands or bands_of(model, scene, scale), scale=scale, aoi=aoi)
     model.check_scene(opened.name, opened.band_names, opened.units)
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20))
         (source,) = stack.enter_context(reading([opened]))
-        truth = stack.enter_context(open_reference(reference, opened.grid, scene, field))
+        # a raster of the whole scene has the part's own pixels
+        resample: Resample | None = "nearest" if aoi else None
+        truth = stack.enter_context(open_reference(reference, opened.grid, scene, field, resample))
         settings = _settings(model, truth, options or {})
         found = labelled_scene(model, source, truth, settings.stride, used, memory, reporter)
         chosen, held = split(found, share, training.seed)

@@ -32,8 +32,9 @@ def info(
     scale: Sequence[float] | None = None,
     calibration: Calibration | None = None,
     fill: Literal["all", "any"] | None = None,
+    aoi: Path | None = None,
 ) -> dict[str, Any]:
-    """Describe a scene in plain values that JSON can hold.
+    """Describe a scene, or its part inside the polygons ``aoi``, in plain values that JSON can hold.
 
     Shares and percentiles are estimated from a read of at most 512 x 512 pixels by nearest neighbour. Warnings about
     the calibration are part of the answer.
@@ -42,7 +43,8 @@ def info(
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RssegWarning)
-        scene = open_scene(source, bands=bands, scale=scale, calibration=calibration or Calibration(), fill=fill)
+        chosen = calibration or Calibration()
+        scene = open_scene(source, bands=bands, scale=scale, calibration=chosen, fill=fill, aoi=aoi)
     said = [str(item.message) for item in caught if issubclass(item.category, RssegWarning)]
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20):
         share, values = _sample(scene)

@@ -13,6 +13,7 @@ from rsseg.errors import RssegWarning
 from rsseg.files import write_text
 from rsseg.learn.methods.context import ContextSettings
 from rsseg.pipeline import choice
+from rsseg.pipeline.aoi import aoi_files
 from rsseg.pipeline.cache import Cache, Node
 from rsseg.pipeline.choice import Choice, Effort
 from rsseg.pipeline.configuration import PipelineConfig, load_pipeline
@@ -55,11 +56,12 @@ def map_scene(
     seed: int = 0,
     references: Sequence[Path] = (),
     reference_field: str | None = None,
+    aoi: Path | None = None,
     machine: Machine | None = None,
     dry_run: bool = False,
     reporter: Reporter = SILENT,
 ) -> MapResult:
-    """Map a scene into the run folder ``output`` with the default recipe.
+    """Map a scene, or its part inside the polygons ``aoi``, into the run folder ``output`` with the default recipe.
 
     What depends on the scene is chosen from its pixels, never from a reference or the machine, and written to
     ``choices.json`` with the reasons. The same command goes on where an earlier one stopped; with ``dry_run`` nothing
@@ -70,11 +72,11 @@ def map_scene(
     given = {"bands": bands, "scale": scale, "seed": seed}
     config = load_pipeline(RECIPE, given)
     with _warnings_later():
-        opened = open_scene(scene, bands=bands, scale=scale)
+        opened = open_scene(scene, bands=bands, scale=scale, aoi=aoi)
         available = open_scene(scene, scale=scale).band_names
     machine = machine or Machine()
     facts = {"classes": classes, "effort": effort, "recipe": config.model_dump(mode="json"), "limits": choice.LIMITS}
-    memory = _Memory(output, scene, facts)
+    memory = _Memory(output, [scene, *aoi_files(aoi)], facts)
     choices = memory.choices or _choose(opened, available, config, classes, effort, machine, reporter)
     for found in choices.values() if not dry_run else ():  # there they are the answer
         reporter.say(str(found))
@@ -85,6 +87,7 @@ def map_scene(
         overrides={**given, "models": {MODEL: choice.settings_of(list(choices.values()))}},
         references=references,
         reference_field=reference_field,
+        aoi=aoi,
         machine=machine,
         dry_run=dry_run,
         begin=partial(memory.keep, choices),
@@ -123,9 +126,9 @@ def _choose(
 class _Memory:
     """The choices of an earlier run, good for as long as scene, options and recipe are the same."""
 
-    def __init__(self, output: Path, scene: Path, facts: dict[str, Any]) -> None:
+    def __init__(self, output: Path, inputs: Sequence[Path], facts: dict[str, Any]) -> None:
         self.target, self.cache = output / CHOICES, Cache(output)
-        self.node = Node("choose", VERSION, facts, (scene,), (self.target,), lambda: None)
+        self.node = Node("choose", VERSION, facts, tuple(inputs), (self.target,), lambda: None)
         self.key = self.cache.key(self.node)
 
     @property

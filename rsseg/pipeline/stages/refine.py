@@ -21,6 +21,7 @@ from rsseg.learn.channels.fit import draw_sample
 from rsseg.learn.channels.pixels import ScenePixels
 from rsseg.learn.channels.smooth import Bilateral, SmoothPixels
 from rsseg.learn.inputs import SceneInput
+from rsseg.pipeline.aoi import aoi_files
 from rsseg.pipeline.inputs import reading
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.labels import LabelClass, LabelMapWriter, sidecars
@@ -53,6 +54,7 @@ def refine(
     *,
     bands: Sequence[str] | None = None,
     scale: Sequence[float] | None = None,
+    aoi: Path | None = None,
     overwrite: bool = False,
     reporter: Reporter = SILENT,
 ) -> RefineResult:
@@ -64,11 +66,11 @@ def refine(
     Raises: GridError if scene and map lie on different grids; UsageError, InputError.
     """
     chosen = settings or Spectrum()
-    check_outputs([output, *sidecars(output)], [labels, scene], overwrite)
+    check_outputs([output, *sidecars(output)], [labels, scene, *aoi_files(aoi)], overwrite)
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20))
         source = stack.enter_context(LabelMap(labels))
-        opened = open_scene(scene, bands=bands, scale=scale)
+        opened = open_scene(scene, bands=bands, scale=scale, aoi=aoi)
         check_same_grid(source, opened)
         (pixels,) = stack.enter_context(reading([opened]))
         classes, before = _classes(source), stack.enter_context(LabelMap(labels))

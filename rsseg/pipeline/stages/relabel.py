@@ -14,9 +14,13 @@ from rsseg.errors import InputError, UsageError
 from rsseg.files import check_outputs, replacing
 from rsseg.label.legend import Legend, read_legend, to_yaml
 from rsseg.label.maps import LabelMap, strips
-from rsseg.pipeline.stages.legend import coloured, merged
+from rsseg.pipeline.aoi import aoi_files
+from rsseg.pipeline.class_names import label_classes
+from rsseg.pipeline.stages.legend import merged
 from rsseg.progress import SILENT, Reporter
-from rsseg.publish.labels import LabelClass, LabelMapWriter, sidecars
+from rsseg.publish.class_colours import coloured
+from rsseg.publish.gis import clean
+from rsseg.publish.labels import LabelMapWriter, sidecars
 from rsseg.scene.raster import CACHE_BYTES, open_raster
 from rsseg.scene.sensors import open_scene
 
@@ -60,6 +64,7 @@ def merge(
     *,
     bands: Sequence[str] | None = None,
     scale: Sequence[float] | None = None,
+    aoi: Path | None = None,
     overwrite: bool = False,
     reporter: Reporter = SILENT,
 ) -> RelabelResult:
@@ -73,11 +78,11 @@ def merge(
     if not 1 <= classes <= 255:
         raise UsageError(f"{classes} classes do not fit a label map; use 1 to 255")
     beside = legend_path(output)
-    check_outputs([output, *sidecars(output), beside], [labels, scene], overwrite)
+    check_outputs([output, *sidecars(output), beside], [labels, scene, *aoi_files(aoi)], overwrite)
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20))
         source = stack.enter_context(LabelMap(labels))
-        found = merged(source, open_scene(scene, bands=bands, scale=scale), classes, reporter)
+        found = merged(source, open_scene(scene, bands=bands, scale=scale, aoi=aoi), classes, reporter)
         # nothing stays of the legend when the map cannot be written
         part = stack.enter_context(replacing(beside, overwrite))
         part.write_text(to_yaml(found), encoding="utf-8", newline="\n")
@@ -104,8 +109,7 @@ def relabelled(labels: np.ndarray, legend: Legend, named: Path) -> np.ndarray:
 def _write(
     source: LabelMap, legend: Legend, named: Path, output: Path, overwrite: bool, reporter: Reporter
 ) -> RelabelResult:
-    classes = [LabelClass(item.value, item.name, item.colour or "") for item in legend.classes]
-    tags = _tags(source, legend, named)
+    classes, tags = label_classes(legend), _tags(source, legend, named)
     with (
         reporter.task("relabel", source.grid.height) as task,
         LabelMapWriter(output, source.grid, classes, tags=tags, overwrite=overwrite) as writer,
@@ -123,6 +127,6 @@ def _tags(source: LabelMap, legend: Legend, named: Path) -> dict[str, str]:
     """Where the map came from: what the map of clusters says of itself, and the legend."""
     with open_raster(source.path) as dataset:
         tags = {key: text for key, text in dataset.tags().items() if key != "AREA_OR_POINT"}
-    made = {"legend_by": legend.made["by"]} if "by" in legend.made else {}
-    software = {"software": f"rsseg {rsseg.__version__}"}
-    return {**tags, **software, "clusters_from": source.path.name, "legend": named.name, **made}
+    made = {"legend_by": clean(legend.made["by"])} if "by" in legend.made else {}
+    files = {"clusters_from": clean(source.path.name), "legend": clean(named.name)}
+    return {**tags, "software": f"rsseg {rsseg.__version__}", **files, **made}

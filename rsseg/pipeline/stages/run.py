@@ -42,6 +42,7 @@ def run(
     overrides: Mapping[str, Any] | None = None,
     references: Sequence[Path] = (),
     reference_field: str | None = None,
+    aoi: Path | None = None,
     machine: Machine | None = None,
     dry_run: bool = False,
     begin: Callable[[], None] = lambda: None,
@@ -49,7 +50,8 @@ def run(
 ) -> RunResult:
     """Run a pipeline file, or one of rsseg's own by name, over scenes into the folder ``output``.
 
-    The same command goes on where an earlier one stopped. With ``dry_run`` nothing is written; the result says which
+    ``aoi`` is a file of polygons, the part of every scene that is used. The same command goes on where an earlier one
+    stopped. With ``dry_run`` nothing is written; the result says which
     stages would run. ``begin`` is called when all is checked, before the folder is written to.
     Raises: any RssegError, of the first stage that fails.
     """
@@ -61,6 +63,7 @@ def run(
         output,
         references=references,
         reference_field=reference_field,
+        aoi=aoi,
         machine=machine,
         reporter=reporter,
     )
@@ -167,6 +170,9 @@ def _write_provenance(plan: Plan, result: RunResult, pipeline: str) -> None:
             {
                 "name": scene.name,
                 "path": str(scene.source.path),
+                "aoi": str(plan.aoi) if plan.aoi else None,
+                "reference": str(scene.reference) if scene.reference else None,
+                "field": scene.field,
                 "units": scene.source.units,
                 "tags": dict(scene.source.full_tags),
             }

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from rsseg.label.tiles import TileLabeller
 from rsseg.learn.devices import choose_device
 from rsseg.learn.model import Model, load_model
 from rsseg.learn.networks.build import is_dense
+from rsseg.pipeline.aoi import aoi_files
+from rsseg.pipeline.class_names import Naming, naming_of
 from rsseg.pipeline.inputs import bands_of, reading
 from rsseg.prefetch import prefetch
 from rsseg.progress import SILENT, Reporter
-from rsseg.publish.labels import ConfidenceWriter, LabelClass, LabelMapWriter, default_classes
-from rsseg.scene.grid import Grid
+from rsseg.publish.labels import ConfidenceWriter, LabelMapWriter
+from rsseg.scene.grid import Grid, Window
+from rsseg.scene.place import in_window
 from rsseg.scene.sensors import open_scene
 from rsseg.scene.source import Scene
 
@@ -28,13 +31,14 @@ AnyLabeller = Labeller | TileLabeller
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """What a labelling gave: ``pixels`` per class value (1..K), and those without data."""
+    """What a labelling gave: ``pixels`` per value, those without data, and the ``classes``, names by value."""
 
     labels: str
     confidence: str | None
     model: str
     pixels: dict[int, int]
     nodata: int
+    classes: dict[int, str]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -49,9 +53,11 @@ def segment(
     confidence: Path | None = None,
     stride: int | None = None,
     resolution: Resolution = "pixel",
+    clusters: bool = False,
     bands: Sequence[str] | None = None,
     scale: Sequence[float] | None = None,
     bounds: tuple[float, float, float, float] | None = None,
+    aoi: Path | None = None,
     batch: int | None = None,
     precision: str = "fp32",
     device: str = "auto",
@@ -59,17 +65,23 @@ def segment(
     overwrite: bool = False,
     reporter: Reporter = SILENT,
 ) -> SegmentResult:
-    """Label a scene, or the part of it within ``bounds``, and write the label map with its sidecars.
+    """Label a scene, or the part of it within ``bounds`` or the polygons ``aoi``, and write the map with its sidecars.
 
-    Memory grows with the scene's width, not with its height. Raises: ModelError if the model does not fit the
-    scene's bands or units, and any other RssegError.
+    Patches lie on the full raster that a part was cut from, so that its labels are the crop of the whole scene's;
+    pixels outside the polygons are no data, also for the patches that hold some. A model that was given a legend
+    writes its classes, unless ``clusters`` asks for what it found itself; a confidence is the cluster's in either case.
+    Memory grows with the scene's width, not with its height.
+
+    Raises: ModelError if the model does not fit the scene's bands or units, and any other RssegError.
     """
-    check_outputs([output] + ([confidence] if confidence else []), (scene, model), overwrite)
+    check_outputs([output] + ([confidence] if confidence else []), [scene, model, *aoi_files(aoi)], overwrite)
     used, loaded = choose_device(device, threads), load_model(model)
-    opened = open_scene(scene, bands=bands or bands_of(loaded, scene, scale), scale=scale)
+    naming = naming_of(loaded, model, clusters)
+    opened = open_scene(scene, bands=bands or bands_of(loaded, scene, scale), scale=scale, aoi=aoi)
     loaded.check_scene(opened.name, opened.band_names, opened.units)
-    window = opened.grid.window_of(bounds) if bounds else None
-    with reading([opened]) as (source,):
+    part = opened.grid.window_of(bounds) if bounds else opened.grid.window
+    window = in_window(_at(opened), part)
+    with reading([opened], in_full=True) as (source,):
         options: dict[str, Any] = {"stride": stride, "window": window, "resolution": resolution}
         options |= {"device": used, "precision": precision}
         labeller: AnyLabeller
@@ -77,47 +89,56 @@ def segment(
             labeller = TileLabeller(loaded, source, **options)
         else:
             labeller = Labeller(loaded, source, batch=batch, **options)
-        counts = _write(labeller, opened, loaded, output, confidence, overwrite, reporter)
+        counts = _write(labeller, opened, loaded, naming, output, confidence, overwrite, reporter)
     found = {value: int(count) for value, count in enumerate(counts) if value and count}
-    return SegmentResult(str(output), str(confidence) if confidence else None, loaded.identity, found, int(counts[0]))
+    names = {item.value: item.name for item in naming.classes}
+    votes = str(confidence) if confidence else None
+    return SegmentResult(str(output), votes, loaded.identity, found, int(counts[0]), names)
 
 
 def _write(
     labeller: AnyLabeller,
     scene: Scene,
     model: Model,
+    naming: Naming,
     output: Path,
     confidence: Path | None,
     overwrite: bool,
     reporter: Reporter,
 ) -> Any:
-    grid, tags = _output_grid(labeller, scene.grid), _tags(labeller, scene, model)
-    classes = _classes(model)
+    grid, tags = _output_grid(labeller, scene), {**_tags(labeller, scene, model), **naming.tags}
     with ExitStack() as stack:
         task = stack.enter_context(reporter.task("labelling, rows of patches", labeller.rows))
-        labels = stack.enter_context(LabelMapWriter(output, grid, classes, tags=tags, overwrite=overwrite))
+        labels = stack.enter_context(LabelMapWriter(output, grid, naming.classes, tags=tags, overwrite=overwrite))
         votes = None
         if confidence:
             votes = stack.enter_context(ConfidenceWriter(confidence, grid, tags=tags, overwrite=overwrite))
         for block in prefetch(labeller.blocks(task.advance)):
-            labels.write(block.labels, block.window)
+            labels.write(naming.table[block.labels], block.window)
             if votes:
                 votes.write(block.confidence, block.window)
     return labels.counts
 
 
-def _classes(model: Model) -> tuple[LabelClass, ...]:
-    """What the map's values are called: the names of the labels that the model learned from, where there were any."""
-    numbered = default_classes(model.inference.classes)
-    names = model.provenance.get("classes", [])
-    if len(names) != len(numbered):
-        return numbered
-    return tuple(replace(made, name=str(name)) for made, name in zip(numbered, names, strict=True))
+def _output_grid(labeller: AnyLabeller, scene: Scene) -> Grid:
+    at, found = _at(scene), labeller.window
+    part = Window(found.row - at.row, found.col - at.col, found.height, found.width)
+    return scene.grid.crop(part) if labeller.resolution == "pixel" else map_grid(scene, part, labeller.stride)
 
 
-def _output_grid(labeller: AnyLabeller, grid: Grid) -> Grid:
-    whole = grid if labeller.resolution == "pixel" else grid.coarsened(labeller.stride)
-    return whole.crop(output_window(labeller.window, labeller.stride, labeller.resolution))
+def map_grid(scene: Scene, window: Window, stride: int) -> Grid:
+    """The grid of a map at patch resolution of a window: cells are counted from the full raster's first pixel on."""
+    at = _at(scene)
+    cells = output_window(in_window(at, window), stride, "patch")
+    first = Window(
+        cells.row * stride - at.row, cells.col * stride - at.col, cells.height * stride, cells.width * stride
+    )
+    return scene.grid.crop(first).coarsened(stride)
+
+
+def _at(scene: Scene) -> Window:
+    """Where a scene lies in the full raster that it is of."""
+    return scene.place.window if scene.place else scene.grid.window
 
 
 def _tags(labeller: AnyLabeller, scene: Scene, model: Model) -> dict[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 from rsseg.errors import UsageError
 from rsseg.files import check_outputs, replacing, write_text
 from rsseg.learn.inputs import VALID_SHARE, PatchRow, SceneInput, patch_rows
+from rsseg.pipeline.aoi import aoi_files
 from rsseg.pipeline.folders import result_folder
 from rsseg.pipeline.inputs import reading
 from rsseg.progress import SILENT, Reporter
@@ -50,6 +51,7 @@ def tile(
     export: Path | None = None,
     bands: Sequence[str] | None = None,
     scale: Sequence[float] | None = None,
+    aoi: Path | None = None,
     overwrite: bool = False,
     reporter: Reporter = SILENT,
 ) -> TileResult:
@@ -59,8 +61,8 @@ def tile(
     """
     if output.suffix != ".parquet":
         raise UsageError(f"the catalogue is a GeoParquet file; write it to {output.with_suffix('.parquet')}")
-    check_outputs([output], [scene], overwrite)
-    opened = open_scene(scene, bands=bands, scale=scale)
+    check_outputs([output], [scene, *aoi_files(aoi)], overwrite)
+    opened = open_scene(scene, bands=bands, scale=scale, aoi=aoi)
     grid = PatchGrid.of(opened.grid.shape, patch, stride)
     with reading([opened]) as (source,), ExitStack() as stack:
         chips = stack.enter_context(result_folder(export, CHIPS, [scene], overwrite)) if export else None

@@ -11,11 +11,13 @@ import rasterio
 from rsseg import __version__
 from rsseg.errors import CalibrationWarning, InputError, UsageError
 from rsseg.files import check_outputs, replacing
+from rsseg.pipeline.aoi import aoi_files
 from rsseg.prefetch import prefetch
 from rsseg.progress import SILENT, Reporter
 from rsseg.scene.encoding import ENCODINGS, Converter, Encoding
 from rsseg.scene.formats import Compression, StoredType
 from rsseg.scene.grid import Window
+from rsseg.scene.place import Place
 from rsseg.scene.radiometry import Calibration
 from rsseg.scene.raster import CACHE_BYTES, RasterWriter, label_windows, write_cog
 from rsseg.scene.sensors import open_scene
@@ -32,6 +34,7 @@ def toa(
     dtype: StoredType = "uint16",
     clip: bool = False,
     bounds: tuple[float, float, float, float] | None = None,
+    aoi: Path | None = None,
     cog: bool = False,
     compress: Compression = "deflate",
     overwrite: bool = False,
@@ -40,15 +43,17 @@ def toa(
     """Convert the product ``source`` to the GeoTIFF ``target`` and say what was written.
 
     The product is streamed in strips; memory is a few strips of 512 rows and GDAL's block cache. ``bounds`` is
-    (left, bottom, right, top) in the scene's CRS. ``clip`` holds reflectance within [0, 1].
+    (left, bottom, right, top) in the scene's CRS, ``aoi`` a file of polygons, outside of which there is no data; a part
+    says in its tags where it lies in the product, so that it is labelled as that would be. ``clip`` holds reflectance
+    within [0, 1].
 
     Raises: UsageError if the scene is no product of digital numbers; InputError if it is damaged or has no valid pixel.
     """
     calibration = calibration or Calibration()
-    check_outputs([target], [source], overwrite)
+    check_outputs([target], [source, *aoi_files(aoi)], overwrite)
     if clip and calibration.quantity != "reflectance":
         raise UsageError("--clip holds reflectance within 0 and 1 and does not apply to radiance; leave it out")
-    scene = open_scene(source, bands=bands, calibration=calibration, fill=fill)
+    scene = open_scene(source, bands=bands, calibration=calibration, fill=fill, aoi=aoi)
     _refuse_converted(scene)
     window = scene.grid.window if bounds is None else scene.grid.window_of(bounds)
     encoding = ENCODINGS[calibration.quantity, dtype]
@@ -59,7 +64,7 @@ def toa(
             scene, window, _writer(scene, window, plain, encoding, compress, cog), encoding, clip, reporter
         )
         if valid == 0:
-            where = "within these bounds" if bounds else "in it"
+            where = "within these bounds" if bounds else "in these polygons" if aoi else "in it"
             raise InputError(f"{source} has no valid pixel {where}: every pixel is fill")
         if cog:
             write_cog(plain, part, overview_resampling="AVERAGE", compress=compress, predictor=True)
@@ -123,7 +128,7 @@ def _strips(scene: Scene, window: Window, strips: Sequence[Window]) -> Iterator[
 def _writer(
     scene: Scene, window: Window, path: Path, encoding: Encoding, compress: Compression, temporary: bool
 ) -> RasterWriter:
-    count = len(scene.bands)
+    count, place = len(scene.bands), (scene.place or Place.whole(scene.grid)).part(window)
     return RasterWriter(
         path,
         scene.grid.crop(window),
@@ -131,7 +136,7 @@ def _writer(
         dtype=encoding.dtype,
         nodata=encoding.nodata,
         band_names=scene.band_names,
-        tags={**scene.full_tags, **_said(scene)},
+        tags={**scene.full_tags, **_said(scene), **place.tags},
         scales=[encoding.scale] * count,
         offsets=[encoding.offset] * count,
         compress=compress,

@@ -64,6 +64,7 @@ def train(
     training: TrainingSettings | None = None,
     bands: Sequence[str] | None = None,
     scale: Sequence[float] | None = None,
+    aoi: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
     memory: int = 4 << 30,
@@ -75,9 +76,10 @@ def train(
 ) -> TrainResult:
     """Train ``method`` on scenes and write the model file, with its history beside it.
 
-    ``init``: a model of the same network, whose tensors and normalisation training starts from. ``memory``:
-    bytes, of which the scenes take at most half. An unfinished training leaves a checkpoint beside the
-    output, from which ``resume`` goes on; one of other settings is an error, or is ignored when not ``strict``.
+    ``aoi``: polygons; only the part of each scene inside them is learned from. ``init``: a model of the same network,
+    whose tensors and normalisation training starts from. ``memory``: bytes, of which the scenes take at most half. An
+    unfinished training leaves a checkpoint beside the output, from which ``resume`` goes on; one of other settings is
+    an error, or is ignored when not ``strict``.
 
     Raises: any RssegError.
     """
@@ -90,7 +92,7 @@ def train(
     if initial:
         bands = bands or bands_of(initial, scenes[0], scale)
         method = _like(method, initial)
-    opened = open_scenes(scenes, bands, scale)
+    opened = open_scenes(scenes, bands, scale, aoi)
     _say_units(opened, reporter)
     if initial:
         _check_start(initial, opened)

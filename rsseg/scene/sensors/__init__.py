@@ -23,6 +23,7 @@ def open_scene(
     scale: Sequence[float] | None = None,
     calibration: Calibration = DEFAULT,
     fill: Literal["all", "any"] | None = None,
+    aoi: Path | None = None,
 ) -> Scene:
     """Recognise what lies at ``path``: a product (folder, .zip, .tar or its metadata file) or a raster.
 
@@ -33,9 +34,26 @@ def open_scene(
         scale: (scale,) or (scale, offset) that turns a raster's values to reflectance, whatever it says itself.
         calibration: the choices for products of digital numbers.
         fill: which pixels of a product hold no data: all bands 0, or any band 0; by default as its supplier defines it.
+        aoi: polygons, the part of the scene to open: see ``scene.aoi``.
 
-    Raises: InputError if it is missing, damaged or of an unknown kind; UsageError for options that do not fit it.
+    Raises: InputError if it is missing, damaged or of an unknown kind; UsageError for options that do not fit it;
+    GridError if the polygons do not.
     """
+    scene = _open_whole(path, bands, scale, calibration, fill)
+    if aoi is None:
+        return scene
+    from rsseg.scene.aoi import within  # geopandas takes half a second, which other scenes need not wait for
+
+    return within(scene, aoi)
+
+
+def _open_whole(
+    path: Path,
+    bands: Sequence[str] | None,
+    scale: Sequence[float] | None,
+    calibration: Calibration,
+    fill: Literal["all", "any"] | None,
+) -> Scene:
     if not path.exists():
         raise InputError(f"{path} does not exist")
     if path.is_file() and _is_raster(path):

@@ -9,6 +9,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from rsseg.errors import InputError, UsageError
+from rsseg.scene.place import Place
 from rsseg.scene.raster import grid_of, open_raster
 from rsseg.scene.source import Band, Scene, Units
 
@@ -30,7 +31,9 @@ def open_generic(path: Path, *, scale: Sequence[float] | None = None) -> Scene:
         bands = tuple(_band(dataset, path, i, name, scale) for i, name in zip(numbers, names, strict=True))
         tags = {key: text for key, text in dataset.tags().items() if key not in ("AREA_OR_POINT", "units")}
         name = tags.get("scene", path.stem) if tags.get("software", "").startswith("rsseg ") else path.stem
-        return Scene(name, path, grid_of(dataset), bands, dtype, units, "mask", tags)
+        grid = grid_of(dataset)
+        place = Place.of_tags(tags, grid)
+        return Scene(name, path, grid, bands, dtype, units, "mask", tags, place=None if place.is_whole else place)
 
 
 def _common_type(path: Path, dtypes: Sequence[str]) -> str:

@@ -1,0 +1,45 @@
+"""The stage ``relabel`` of a model: its maps are of a legend's classes from then on."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rsseg.errors import UsageError
+from rsseg.files import check_outputs
+from rsseg.label.legend import read_legend, to_yaml
+from rsseg.learn.model import load_model
+from rsseg.pipeline.class_names import MODEL_SUFFIX, check_complete
+from rsseg.publish.class_colours import coloured
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """What naming a model gave: its identity, which stays, and the ``classes`` of its maps, names by value."""
+
+    output: str
+    legend: str
+    model: str
+    clusters: int
+    classes: dict[int, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def name_model(model: Path, legend: Path, output: Path, *, overwrite: bool = False) -> NamedModel:
+    """Write a model with a legend for its clusters, in place of the one that it may have.
+
+    ``rsseg segment`` with the new model writes maps of the classes. Its tensors and its identity are the old ones.
+
+    Raises: InputError if the legend cannot be used or lacks a cluster of the model; ModelError, UsageError.
+    """
+    if output.suffix.lower() != MODEL_SUFFIX:
+        raise UsageError(f"{output} is not named like a model; end it in {MODEL_SUFFIX}")
+    check_outputs([output], [model, legend], overwrite)
+    chosen, loaded = coloured(read_legend(legend)), load_model(model)
+    check_complete(chosen, loaded, str(legend))
+    loaded.legend = to_yaml(chosen)
+    identity = loaded.save(output, overwrite)
+    names = {item.value: item.name for item in chosen.classes}
+    return NamedModel(str(output), str(legend), identity, loaded.inference.classes, names)

@@ -1,0 +1,277 @@
+"""What a run folder, or a single map, has to show: scenes, and for each its layers from the top to the bottom."""
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+
+from rsseg.errors import GridError, InputError, RssegError, RssegWarning, UsageError
+from rsseg.label.reference import is_vector
+from rsseg.publish.view.legends import NamedValues, naming_of
+from rsseg.publish.view.sources import LabelSource, ReferenceSource, SceneSource, Source, ValueSource
+from rsseg.scene.grid import Grid
+from rsseg.scene.raster import open_raster, same_crs
+from rsseg.scene.sensors import open_scene
+
+Kind = Literal["map", "confidence", "comparison", "reference", "scene"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer's pixels lie on the scene's: the first one's corner, and its height and width, in scene pixels."""
+
+    row: float
+    col: float
+    down: float
+    across: float
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One raster of a scene; ``names`` can be changed where there are some, ``about`` is the map that it tells of."""
+
+    kind: Kind
+    title: str
+    source: Source
+    place: Place
+    names: NamedValues | None = None
+    about: str = ""
+
+
+@dataclass
+class ViewedScene:
+    """A scene with its layers, from the top to the bottom, and sentences about what could not be shown."""
+
+    title: str
+    grid: Grid
+    layers: list[Layer] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, kind: Kind, title: str, source: Source, **more: Any) -> None:
+        """Add a layer on top of the others; one that lies elsewhere is left out with a note."""
+        place = place_of(self.grid, source.grid)
+        if place is None:
+            source.close()
+            self.notes.append(f"{title} lies on another grid, turned or in another coordinate system; it is not shown")
+            return
+        self.layers.insert(0, Layer(kind, title, source, place, **more))
+
+    def close(self) -> None:
+        """Close all files."""
+        for layer in self.layers:
+            layer.source.close()
+
+
+def place_of(base: Grid, other: Grid) -> Place | None:
+    """Where a grid's pixels lie on the base grid, or None if they are turned against it, or lie in another CRS."""
+    if not same_crs(base.crs, other.crs):
+        return None
+    row, col = base.rowcol(*other.xy(0, 0))
+    row_right, col_right = base.rowcol(*other.xy(0, other.width))
+    row_down, col_down = base.rowcol(*other.xy(other.height, 0))
+    turned = max(abs(row_right - row), abs(col_down - col)) > 0.01
+    down, across = (row_down - row) / other.height, (col_right - col) / other.width
+    if turned or down <= 0 or across <= 0:
+        return None
+    # a millionth of a pixel is rounding: whole numbers stay whole
+    return Place(*(float(np.round(number, 6) + 0.0) for number in (row, col, down, across)))
+
+
+def open_run(folder: Path, references: Sequence[Path] = (), reference_field: str | None = None) -> list[ViewedScene]:
+    """The scenes of a run folder that have label maps.
+
+    A scene is shown from the reflectance that the run made, or from where its raster lies by ``run.json``, and so is a
+    reference where none is given. References: one for all scenes, or one a scene in their order.
+    Raises: InputError if there is no label map, or a file cannot be read; UsageError for another number of references.
+    """
+    told = _told(folder)
+    names = sorted(path.parent.name for path in folder.glob("*/labels") if any(path.glob("*.tif")))
+    if not names:
+        raise InputError(
+            f"{folder} holds no label map (SCENE/labels/MODEL.tif); name a folder that rsseg run or rsseg map made, "
+            "or a label map"
+        )
+    ordered = [name for name in told if name in names] + [name for name in names if name not in told]
+    if len(references) not in (0, 1, len(ordered)):
+        raise UsageError(
+            f"{len(references)} references for {len(ordered)} scenes; give one, or one a scene: {', '.join(ordered)}"
+        )
+    scenes = []
+    for number, name in enumerate(ordered):
+        row = told.get(name, {})
+        if references:
+            reference, field = references[number if len(references) > 1 else 0], reference_field
+        else:
+            reference, field = _told_reference(folder, row)
+        scenes.append(_run_scene(folder, name, row, reference, field))
+    return scenes
+
+
+def _told_reference(folder: Path, row: dict[str, Any]) -> tuple[Path | None, str | None]:
+    """The reference that the run was scored by and its field, where the file still lies there."""
+    if not isinstance(row.get("reference"), str):
+        return None, None
+    told = Path(row["reference"])
+    found = next((path for path in (told, folder.parent / told) if path.exists()), None)
+    return found, row.get("field") if found else None
+
+
+def _told(folder: Path) -> dict[str, dict[str, Any]]:
+    """What ``run.json`` says of each scene, by its name, in its order; empty for a run that is not finished."""
+    rows = _json(folder / "run.json").get("scenes")
+    named = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return {row["name"]: row for row in named if isinstance(row.get("name"), str)}
+
+
+def _run_scene(
+    folder: Path, name: str, told: dict[str, Any], reference: Path | None, reference_field: str | None
+) -> ViewedScene:
+    place, notes = folder / name, list[str]()
+    maps = sorted((place / "labels").glob("*.tif"))
+    source = _scene_source(folder, place, told, notes)
+    first = LabelSource(maps[0])
+    viewed = ViewedScene(name, source.grid if source else first.grid, notes=notes)
+    first.close()
+    _add_scene(viewed, source)
+    for path in sorted((place / "named").glob("*.tif"), reverse=True):
+        viewed.add("map", f"{path.stem}, relabelled", LabelSource(path))
+    for path in reversed(maps):
+        viewed.add("map", path.stem, LabelSource(path), names=_names(folder, path))
+    for path in sorted((place / "consensus").glob("*.tif"), reverse=True):
+        _add_comparison(viewed, path)
+    for path in sorted((place / "confidence").glob("*.tif"), reverse=True):
+        viewed.add("confidence", f"confidence of {path.stem}", ValueSource(path), about=path.stem)
+    _add_reference(viewed, reference, reference_field, maps[0])
+    return viewed
+
+
+def _add_scene(viewed: ViewedScene, source: SceneSource | None) -> None:
+    if source is not None:
+        viewed.add("scene", "scene", source)
+
+
+def _add_reference(viewed: ViewedScene, reference: Path | None, reference_field: str | None, owner: Path) -> None:
+    """Add the reference; one that does not fit is noted. A raster is shown as any label map, by its own grid."""
+    if reference is None:
+        return
+    try:
+        if is_vector(reference):
+            viewed.add("reference", "reference", ReferenceSource(reference, viewed.grid, owner, reference_field))
+        else:
+            viewed.add("reference", "reference", LabelSource(reference))
+    except (GridError, InputError) as problem:
+        viewed.notes.append(f"the reference is not shown: {problem}")
+
+
+def _names(folder: Path, labels: Path) -> NamedValues:
+    """Names of a run's map: a legend in SCENE/legends, which no run writes to."""
+    place = labels.parent.parent
+    sources = [place / kind / labels.name for kind in ("merged", "clusters")]
+    target, output = place / "legends" / f"{labels.stem}.yaml", place / "named" / labels.name
+    return NamedValues(naming_of(labels, target, output, sources, folder))
+
+
+def _add_comparison(viewed: ViewedScene, path: Path) -> None:
+    """A raster of a consensus: shares where it has a scale, else values with names."""
+    with open_raster(path) as dataset:
+        if dataset.count != 1 or dataset.dtypes[0] != "uint8":
+            return
+        shares = dataset.scales[0] != 1
+    title = path.stem.replace("_", " ")
+    viewed.add("comparison", title, ValueSource(path) if shares else LabelSource(path))
+
+
+def _scene_source(folder: Path, place: Path, told: dict[str, Any], notes: list[str]) -> SceneSource | None:
+    made, given = place / "toa.tif", told.get("path")
+    if made.is_file():
+        return scene_source(made, None, None)
+    if not isinstance(given, str):
+        notes.append("which scene the maps are of is not known: the run is not finished (no run.json)")
+        return None
+    settings = _yaml(folder / "run.yaml")
+    for path in _candidates(folder, Path(given)):
+        if path.exists():
+            try:
+                aoi = Path(str(told["aoi"])) if told.get("aoi") else None
+                return scene_source(path, settings.get("bands"), settings.get("scale"), aoi)
+            except RssegError as problem:
+                notes.append(f"the scene is not shown: {problem}")
+                return None
+    notes.append(f"the scene is not shown: it is no longer at {given}")
+    return None
+
+
+def _candidates(folder: Path, given: Path) -> Iterator[Path]:
+    """Where a scene may lie: as it was named when the run was made, seen from here or from around the run."""
+    yield given
+    if not given.is_absolute():
+        yield from (parent / given for parent in (folder.resolve(), *list(folder.resolve().parents)[:3]))
+
+
+def scene_source(
+    path: Path, bands: Sequence[str] | None, scale: Sequence[float] | None, aoi: Path | None = None
+) -> SceneSource:
+    """A scene, or its part inside the polygons ``aoi``, to show; what there is to warn of was said before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RssegWarning)
+        return SceneSource(open_scene(path, bands=bands, scale=scale, aoi=aoi))
+
+
+def open_map(
+    labels: Path,
+    scene: Path | None = None,
+    reference: Path | None = None,
+    reference_field: str | None = None,
+    *,
+    bands: Sequence[str] | None = None,
+    scale: Sequence[float] | None = None,
+) -> ViewedScene:
+    """A single label map, with its scene and a reference where they are given.
+
+    Names go to STEM.legend.yaml beside the map, or, where the map was made by the legend of that name, to
+    STEM.edited.legend.yaml.
+    """
+    source = scene_source(scene, bands, scale) if scene is not None else None
+    shown = LabelSource(labels)
+    target = labels.with_suffix(".legend.yaml")
+    if _made_by(labels) == target.name:
+        target = labels.with_suffix(".edited.legend.yaml")
+    names = NamedValues(naming_of(labels, target, labels.with_name(f"{labels.stem}-named.tif")))
+    viewed = ViewedScene(labels.stem, source.grid if source else shown.grid)
+    _add_scene(viewed, source)
+    viewed.add("map", labels.stem, shown, names=names)
+    if viewed.notes:
+        raise InputError(f"{labels} and {scene} lie on grids that are turned against each other, or in other CRSs")
+    _add_reference(viewed, reference, reference_field, labels)
+    return viewed
+
+
+def _made_by(labels: Path) -> str | None:
+    with open_raster(labels) as dataset:
+        return dataset.tags().get("legend")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    return {}
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError, yaml.YAMLError):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    return {}
+
+
+def close_all(scenes: Iterable[ViewedScene]) -> None:
+    """Close the files of all scenes."""
+    for viewed in scenes:
+        viewed.close()

@@ -1,0 +1,264 @@
+"""Names and colours that a user gives to the values of a map while looking at it, kept as a legend for relabelling.
+
+The legend is a file of the user's own, which no run writes to. It begins as a copy of the legend that the map was made
+with, where there is one, and then speaks of the clusters behind the map; otherwise it has a class for each value.
+"""
+
+import reprlib
+import shlex
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsseg.errors import InputError, UsageError
+from rsseg.files import write_text
+from rsseg.label.legend import Legend, LegendClass, read_legend, to_yaml
+from rsseg.label.maps import LabelMap
+from rsseg.publish.class_colours import coloured
+from rsseg.publish.palette import LabelClass, default_colour
+from rsseg.publish.view.opened import Stamp, stamp_of
+from rsseg.scene.grid import Window
+from rsseg.scene.raster import open_raster, same_grid
+
+OF, MODEL = "of", "model"
+"""What ``made`` of such a legend says: the map whose clusters it lists, and the model that labelled that map."""
+
+_LONGEST = 2000
+"""Letters of a name; what is longer was pasted by mistake."""
+
+Looks = Mapping[int, tuple[str, str]]
+"""Name and colour by value."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What renaming the values of a map writes, and from what.
+
+    ``target`` is the legend's file, ``source`` the map whose clusters it lists, ``title`` what the file calls that map,
+    ``start`` the legend that made the map of ``source`` (None where the two are one), ``output`` where ``rsseg
+    relabel`` is to write.
+    """
+
+    labels: Path
+    target: Path
+    source: Path
+    title: str
+    output: Path
+    start: Legend | None = None
+
+    @property
+    def command(self) -> str:
+        """The command that makes the map of the legend, for a shell."""
+        words = ["rsseg", "relabel", str(self.source), "--legend", str(self.target), "-o", str(self.output)]
+        return shlex.join(words + (["--overwrite"] if self.output.exists() else []))
+
+    def clusters(self, value: int) -> tuple[int, ...]:
+        """The clusters of ``source`` that a value of the map stands for."""
+        if self.start is None:
+            return (value,)
+        return next((item.clusters for item in self.start.classes if item.value == value), ())
+
+
+def naming_of(
+    labels: Path, target: Path, output: Path, sources: Iterable[Path] = (), root: Path | None = None
+) -> Naming:
+    """How the values of a map are named.
+
+    Args:
+        labels: the map that is shown.
+        target: the user's legend.
+        output: where the relabelled map is to go.
+        sources: maps of clusters that it may have been made of, by the legend beside it; the first that fits counts.
+        root: the folder that the legend's mention of the source is relative to.
+    """
+    made_by = labels.with_suffix(".legend.yaml")
+    if made_by.is_file() and made_by != target:
+        try:
+            legend = read_legend(made_by)
+        except InputError:
+            legend = None
+        for source in sources:
+            if legend is not None and source.is_file() and _makes(legend, source, labels):
+                return Naming(labels, target, source, _title(source, root), output, legend)
+    return Naming(labels, target, labels, _title(labels, root), output)
+
+
+def _title(path: Path, root: Path | None) -> str:
+    return path.relative_to(root).as_posix() if root else path.name
+
+
+def _makes(legend: Legend, source: Path, labels: Path) -> bool:
+    """Whether the legend turns one map into the other, as far as eight of its rows can tell."""
+    try:
+        with LabelMap(source) as before, LabelMap(labels) as after:
+            if not same_grid(before.grid, after.grid):
+                return False
+            height, width = before.grid.shape
+            strips = [Window(round(part * (height - 1) / 7), 0, 1, width) for part in range(8)]
+            return all((legend.table[before.read(strip)] == after.read(strip)).all() for strip in strips)
+    except InputError:
+        return False
+
+
+class NamedValues:
+    """The names of a map's values as the user's legend has them now; safe for several threads."""
+
+    def __init__(self, naming: Naming) -> None:
+        self.naming = naming
+        self._lock = threading.Lock()
+        self._known: tuple[tuple[Stamp, Stamp], dict[int, tuple[str, str]]] | None = None
+
+    def read(self) -> Legend | None:
+        """The user's legend, or None where there is none yet.
+
+        Raises: InputError if it cannot be used, or is of another model's map.
+        """
+        target = self.naming.target
+        if not target.is_file():
+            return None
+        legend = read_legend(target)
+        of = legend.made.get(OF, self.naming.title)
+        if of != self.naming.title:
+            raise InputError(
+                f"{target} names the clusters of {reprlib.repr(of)}, but this map is made of {self.naming.title} now; "
+                "move the file away to begin anew"
+            )
+        model, now = legend.made.get(MODEL), model_of(self.naming.labels)
+        if model is not None and now is not None and model != now:
+            raise InputError(
+                f"{target} names the clusters of an earlier model ({model[:12]}), the map is of another ({now[:12]}); "
+                "move the file away to begin anew"
+            )
+        return legend
+
+    def looks(self) -> dict[int, tuple[str, str]]:
+        """Name and colour that the legend gives to values of the map; empty where there is none."""
+        if not self.naming.target.is_file():
+            return {}
+        stamps = stamp_of(self.naming.target), stamp_of(self.naming.labels)
+        if self._known is None or self._known[0] != stamps:
+            self._known = stamps, self._looks(self.read())
+        return self._known[1]
+
+    def _looks(self, legend: Legend | None) -> dict[int, tuple[str, str]]:
+        if legend is None:
+            return {}
+        by_cluster = {cluster: item for item in coloured(legend).classes for cluster in item.clusters}
+        found = {}
+        for value in range(1, 256):
+            item = next((by_cluster[c] for c in self.naming.clusters(value) if c in by_cluster), None)
+            if item is not None:
+                found[value] = item.name, item.colour or default_colour(item.value)
+        return found
+
+    def rename(self, value: int, name: str, colour: str | None, looks: Looks) -> Legend:
+        """Give a value of the map a name and perhaps a colour (``#rrggbb``), and write the legend.
+
+        A value that gets the name of another class joins it. ``looks`` are the names and colours of all values that
+        occur, for those that the legend does not know yet.
+        Raises: UsageError for a value, name or colour that cannot be; InputError as ``read``.
+        """
+        if value not in looks:
+            raise UsageError(f"the map has no value {value}; choose one of its legend")
+        _check(value, name, colour)
+        with self._lock:
+            legend = self._completed(looks)
+            legend = renamed(legend, self.naming.clusters(value), name.strip(), colour, value, looks[value][1])
+            write_text(self.naming.target, to_yaml(legend), overwrite=True)
+        return legend
+
+    def _completed(self, looks: Looks) -> Legend:
+        """The user's legend, or a new one, with a class for every value that occurs."""
+        legend = self.read()
+        made = dict(legend.made) if legend else dict(self.naming.start.made if self.naming.start else {})
+        model = model_of(self.naming.labels)
+        made |= {OF: self.naming.title, **({MODEL: model} if model else {})}
+        begun = legend or self.naming.start
+        classes = [_coloured(item, looks) for item in begun.classes] if begun else []
+        known = {cluster for item in classes for cluster in item.clusters}
+        for value, (name, colour) in looks.items():
+            lacking = tuple(cluster for cluster in self.naming.clusters(value) if cluster not in known)
+            if lacking:
+                free = _free_value(classes, value)
+                classes.append(LegendClass(value=free, name=_free_name(classes, name), colour=colour, clusters=lacking))
+        return Legend(made=made, classes=tuple(classes), evidence=begun.evidence if begun else {})
+
+
+def renamed(legend: Legend, clusters: tuple[int, ...], name: str, colour: str | None, value: int, shown: str) -> Legend:
+    """The legend with these clusters in the class ``name``; evidence stays as it is.
+
+    A class of just these clusters takes the name; where a class has the name already they join it; else they leave
+    their class for a new one, with ``value`` if that is free, and the colour that was ``shown``.
+    Raises: UsageError if no value is free.
+    """
+    moving = set(clusters)
+    goal = next((item for item in legend.classes if item.name == name), None)
+    if goal is None:
+        goal = next((item for item in legend.classes if set(item.clusters) == moving), None)
+    classes = []
+    for item in legend.classes:
+        left = tuple(cluster for cluster in item.clusters if cluster not in moving)
+        if item is goal:
+            classes.append(_taking(item, moving, name, colour))
+        elif left or not item.clusters:
+            classes.append(item.model_copy(update={"clusters": left}))
+    if goal is None:
+        free = _free_value(classes, value)
+        classes.append(LegendClass(value=free, name=name, colour=colour or shown, clusters=clusters))
+    return Legend(made=legend.made, classes=tuple(classes), evidence=legend.evidence)
+
+
+def _taking(item: LegendClass, moving: set[int], name: str, colour: str | None) -> LegendClass:
+    """A class with more clusters, under a name; one that got another name is known from then on."""
+    change = {
+        "name": name,
+        "colour": colour or item.colour,
+        "clusters": tuple(sorted({*item.clusters, *moving})),
+        "unknown": item.unknown and item.name == name,
+    }
+    return item.model_copy(update=change)
+
+
+def _coloured(item: LegendClass, looks: Looks) -> LegendClass:
+    """A class in the colour that the map shows, where it has none of its own."""
+    if item.colour is not None or item.value not in looks:
+        return item
+    return item.model_copy(update={"colour": looks[item.value][1]})
+
+
+def model_of(labels: Path) -> str | None:
+    """The identity of the model that labelled a map, where the map says so."""
+    with open_raster(labels) as dataset:
+        return dataset.tags().get("model")
+
+
+def _check(value: int, name: str, colour: str | None) -> None:
+    """Refuse what a legend could not hold.
+
+    Raises: UsageError.
+    """
+    if not name.strip():
+        raise UsageError("a name is needed; write one, such as water")
+    if len(name) > _LONGEST:
+        raise UsageError(f"a name of {len(name)} letters is too long; {_LONGEST} are the most")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError("the name holds half a character, which no file can keep; write it again") from None
+    LabelClass(value, name, colour or default_colour(value))
+
+
+def _free_value(classes: Iterable[LegendClass], wanted: int) -> int:
+    """The wanted value, or the smallest that no class has."""
+    taken = {item.value for item in classes}
+    free = next((value for value in (wanted, *range(1, 256)) if value not in taken), None)
+    if free is None:
+        raise UsageError("the legend has 255 classes, which is all that a map can have; remove one from its file")
+    return free
+
+
+def _free_name(classes: Iterable[LegendClass], name: str) -> str:
+    """The name, numbered where a class has it."""
+    taken = {item.name for item in classes}
+    return name if name not in taken else next(n for i in range(2, 999) if (n := f"{name} ({i})") not in taken)

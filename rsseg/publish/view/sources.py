@@ -1,0 +1,297 @@
+"""What is shown: scenes, label maps, confidences, references. Each gives tiles, and the value at a place.
+
+A source is read decimated, from its overviews where it has some: memory is that of a tile, whatever the raster's size.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import matplotlib
+import numpy as np
+import rasterio
+
+from rsseg.label.maps import LabelMap
+from rsseg.label.reference import Reference, open_reference
+from rsseg.publish.class_colours import class_colours
+from rsseg.publish.palette import default_colour
+from rsseg.publish.quicklook import COLOURS
+from rsseg.publish.view.opened import Opened, Stamp, stamp_of
+from rsseg.publish.view.pictures import Tile, palette_png, rgba_png
+from rsseg.scene.grid import Grid, Window
+from rsseg.scene.raster import gdal_errors, grid_of, label_windows, open_raster, to_rasterio
+from rsseg.scene.source import Scene, SceneReader
+
+_COPY = 2560
+"""Longer side of the decimated copy of a scene, at most."""
+
+_SAMPLE = 1280
+"""Longer side of the part of it that the stretch is found on."""
+
+
+class Source(Protocol):
+    """A raster that can be shown; safe for several threads."""
+
+    path: Path
+    grid: Grid
+
+    @property
+    def stamp(self) -> Stamp:
+        """Changes when the file is replaced."""
+
+    def tile(self, tile: Tile) -> bytes:
+        """A PNG file of a tile; no data is transparent."""
+
+    def at(self, row: int, col: int) -> dict[str, Any]:
+        """What is there, ready for JSON."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+class SceneSource:
+    """A scene in false colour: one stretch for the whole scene, from the 2nd to the 98th percentile of each band.
+
+    Scenes mostly have no overviews, so that a coarse tile would read much of the file: coarse levels come from one
+    decimated copy of at most 2560 pixels a side, made when the scene is first seen.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.path, self.grid = scene, scene.path, scene.grid
+        shown = replace(scene, bands=tuple(scene.bands[place] for place in _shown(scene.band_names)))
+        self._shown, self._all = Opened(scene.path, shown.open), Opened(scene.path, scene.open)
+        self._coarse = max(0, (-(-max(scene.grid.shape) // _COPY) - 1).bit_length())
+
+    @property
+    def stamp(self) -> Stamp:
+        """Changes when the file is replaced."""
+        return stamp_of(self.path)
+
+    def tile(self, tile: Tile) -> bytes:
+        """A PNG file of a tile; pixels without data are transparent."""
+        with self._shown.use() as reader:
+            copy = _copied(reader, self._coarse)
+            if tile.level >= self._coarse:
+                values, valid = copy.part(tile)
+            else:
+                values, valid = reader.read(tile.window, tile.size)
+        return rgba_png(_coloured(values, valid, copy.limits))
+
+    def at(self, row: int, col: int) -> dict[str, Any]:
+        """Every band's physical value; none where the scene has no data."""
+        with self._all.use() as reader:
+            values, valid = reader.read(Window(row, col, 1, 1))
+        physical = values[:, 0, 0].astype(np.float64) * self.scene.scales + self.scene.offsets
+        bands = dict(zip(self.scene.band_names, physical.tolist(), strict=True)) if valid[0, 0] else {}
+        return {"units": self.scene.units, "bands": bands}
+
+    def close(self) -> None:
+        """Close the files."""
+        self._shown.close()
+        self._all.close()
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A scene decimated by 2^level: ``values`` (1 or 3, h, w) as stored, ``valid`` (h, w), ``limits`` to stretch by."""
+
+    level: int
+    values: np.ndarray
+    valid: np.ndarray
+    limits: np.ndarray
+
+    def part(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+        """Values and valid pixels of a tile that is at least as coarse."""
+        step = 1 << (tile.level - self.level)
+        row, col = tile.window.row >> self.level, tile.window.col >> self.level
+        # the pixel in the middle, or the last one there is
+        rows = np.minimum(row + step // 2 + step * np.arange(tile.size[0]), self.valid.shape[0] - 1)
+        cols = np.minimum(col + step // 2 + step * np.arange(tile.size[1]), self.valid.shape[1] - 1)
+        return self.values[:, rows[:, None], cols], self.valid[rows[:, None], cols]
+
+
+@lru_cache(maxsize=4)
+def _copied(reader: SceneReader, level: int) -> _Copy:
+    """The decimated copy of an open scene; those of the last few scenes are kept."""
+    grid = reader.scene.grid.coarsened(1 << level)
+    values, valid = reader.read(reader.scene.grid.window, grid.shape)
+    step = -(-max(grid.shape) // _SAMPLE)
+    sampled = valid[::step, ::step]
+    bands = [band[::step, ::step][sampled].astype(np.float32) for band in values]
+    limits = [np.percentile(band, (2, 98)) if band.size else (0.0, 1.0) for band in bands]
+    return _Copy(level, values, valid, np.array(limits, np.float32))
+
+
+def _coloured(values: np.ndarray, valid: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Stored values (1 or 3, h, w) stretched between limits (1 or 3, 2): (h, w, 4) uint8, transparent where invalid."""
+    low, high = limits[:, 0, None, None], limits[:, 1, None, None]
+    share = np.where(valid, values, low).astype(np.float32) - low
+    scaled = np.clip(share / np.maximum(high - low, 1e-12), 0, 1)
+    pixels = np.zeros((*valid.shape, 4), np.uint8)
+    pixels[..., :3] = np.rint(255 * np.broadcast_to(scaled, (3, *valid.shape))).transpose(1, 2, 0)
+    pixels[..., 3] = 255 * valid
+    return pixels
+
+
+def _shown(names: Sequence[str]) -> Sequence[int]:
+    """Places of the bands for red, green and blue: by their names, else the first three, or one for grey."""
+    places = {name.casefold(): place for place, name in enumerate(names)}
+    order = next((order for order in COLOURS if set(order) <= places.keys()), ())
+    return [places[name] for name in order] or range(3 if len(names) >= 3 else 1)
+
+
+class LabelSource:
+    """A label map in the colours of its classes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened = Opened(path, lambda: LabelMap(path))
+        with self._opened.use() as labels:
+            self.grid = labels.grid
+        self._counts: tuple[Stamp, np.ndarray] | None = None
+
+    @property
+    def stamp(self) -> Stamp:
+        """Changes when the file is replaced."""
+        return stamp_of(self.path)
+
+    def tile(self, tile: Tile, colours: Mapping[int, str] | None = None) -> bytes:
+        """A PNG file of a tile; ``colours`` (``#rrggbb`` by value) take the place of the map's own."""
+        with self._opened.use() as labels:
+            values, own = labels.read(tile.window, tile.size), labels.colours
+        return palette_png(values, _palette({**own, **(colours or {})}), 0)
+
+    def at(self, row: int, col: int) -> dict[str, Any]:
+        """The value; 0 where there is none."""
+        with self._opened.use() as labels:
+            return {"value": int(labels.read(Window(row, col, 1, 1))[0, 0])}
+
+    def looks(self) -> dict[int, tuple[str, str]]:
+        """Name and colour of each value, as the map has them."""
+        with self._opened.use() as labels:
+            return {v: (labels.title(v), labels.colours.get(v, default_colour(v))) for v in range(1, 256)}
+
+    def counts(self) -> np.ndarray:
+        """Pixels of each value, (256,) int64; counted once, by a reader of its own, so that tiles do not wait."""
+        stamp = self.stamp
+        if self._counts is None or self._counts[0] != stamp:
+            counts = np.zeros(256, np.int64)
+            with LabelMap(self.path) as labels:
+                for window in label_windows(labels.grid):
+                    counts += np.bincount(labels.read(window).ravel(), minlength=256)
+            self._counts = stamp, counts
+        return self._counts[1]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._opened.close()
+
+
+class ValueSource:
+    """A raster of shares of 0 to 1, such as a confidence: uint8 with a scale; dark is low, light is high."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened: Opened[rasterio.DatasetReader] = Opened(path, lambda: open_raster(path))
+        with self._opened.use() as dataset:
+            self.grid, self.scale = grid_of(dataset), float(dataset.scales[0])
+            self.nodata = 255 if dataset.nodata is None else int(dataset.nodata)
+
+    @property
+    def stamp(self) -> Stamp:
+        """Changes when the file is replaced."""
+        return stamp_of(self.path)
+
+    def tile(self, tile: Tile) -> bytes:
+        """A PNG file of a tile; pixels without data are transparent."""
+        return palette_png(self._read(tile.window, tile.size), _ramp(round(1 / self.scale)), self.nodata)
+
+    def at(self, row: int, col: int) -> dict[str, Any]:
+        """The share; None where there is none."""
+        stored = int(self._read(Window(row, col, 1, 1), (1, 1))[0, 0])
+        return {"share": None if stored == self.nodata else stored * self.scale}
+
+    def _read(self, window: Window, size: tuple[int, int]) -> np.ndarray:
+        with self._opened.use() as dataset, gdal_errors(f"read {self.path}: it is truncated or damaged"):
+            values: np.ndarray = dataset.read(1, window=to_rasterio(window), out_shape=size)
+        return values
+
+    def close(self) -> None:
+        """Close the file."""
+        self._opened.close()
+
+
+class ReferenceSource:
+    """Reference polygons or points, burnt into the map's grid, or into a coarser one for each zoom level."""
+
+    def __init__(self, path: Path, grid: Grid, owner: Path, field: str | None) -> None:
+        self.path, self.grid = path, grid
+        self._owner, self._field = owner, field
+        self._levels: dict[int, Opened[Reference]] = {}
+        with self._opened(1).use() as reference:
+            names = dict(enumerate(reference.classes, 1))
+        self._colours = class_colours(names)
+        self._looks = {value: (name, self._colours[value]) for value, name in names.items()}
+
+    @property
+    def stamp(self) -> Stamp:
+        """Changes when the file is replaced."""
+        return stamp_of(self.path)
+
+    def tile(self, tile: Tile) -> bytes:
+        """A PNG file of a tile; what no polygon holds is transparent."""
+        factor = 1 << tile.level
+        with self._opened(factor).use() as reference:
+            codes = reference.read(Window(tile.window.row // factor, tile.window.col // factor, *tile.size))
+        return palette_png(codes, _palette(self._colours), 0)
+
+    def at(self, row: int, col: int) -> dict[str, Any]:
+        """The class; 0 where there is none."""
+        with self._opened(1).use() as reference:
+            return {"value": int(reference.read(Window(row, col, 1, 1))[0, 0])}
+
+    def looks(self) -> dict[int, tuple[str, str]]:
+        """Name and colour of each value."""
+        return self._looks
+
+    def counts(self) -> np.ndarray:
+        """Pixels of each class: (256,) int64."""
+        counts = np.zeros(256, np.int64)
+        with self._opened(1).use() as reference:
+            for window in label_windows(self.grid):
+                counts += np.bincount(reference.read(window).ravel(), minlength=256)
+        return counts
+
+    def _opened(self, factor: int) -> Opened[Reference]:
+        if factor not in self._levels:
+            grid = self.grid.coarsened(factor)
+            opener: Callable[[], Reference] = lambda: open_reference(self.path, grid, self._owner, self._field)  # noqa: E731
+            self._levels[factor] = Opened(self.path, opener)
+        return self._levels[factor]
+
+    def close(self) -> None:
+        """Forget the polygons."""
+        for opened in self._levels.values():
+            opened.close()
+
+
+def _palette(colours: Mapping[int, str]) -> np.ndarray:
+    """Red, green and blue of each value: (256, 3) uint8."""
+    texts = ["#000000", *(colours.get(value, default_colour(value)) for value in range(1, 256))]
+    return np.array([[int(text[i : i + 2], 16) for i in (1, 3, 5)] for text in texts], np.uint8)
+
+
+@lru_cache
+def _ramp(highest: int) -> np.ndarray:
+    """Cividis, which is even for every kind of colour vision, over 0 to ``highest``: (256, 3) uint8."""
+    share = np.clip(np.arange(256) / max(1, highest), 0, 1)
+    colours: np.ndarray = matplotlib.colormaps["cividis"](share, bytes=True)[:, :3]
+    return np.ascontiguousarray(colours)
+
+
+def ramp_colours(count: int = 9) -> list[str]:
+    """Colours of shares from 0 to 1, evenly spaced, for a legend."""
+    chosen = _ramp(255)[np.rint(np.linspace(0, 255, count)).astype(int)]
+    return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in chosen]
