@@ -210,6 +210,18 @@ def test_a_reference_raster_is_shown_with_its_names(run: Path, tmp_path: Path) -
         assert client.rename(layer=layer["id"], value=1, name="sea")[0] == 400
 
 
+def test_the_runs_own_reference_is_found(run: Path, tmp_path: Path) -> None:
+    truth = write_map(tmp_path / "truth.tif", labels_of(run))
+    told = json.loads((run / "run.json").read_text())
+    told["scenes"][0]["reference"] = str(truth)
+    (run / "run.json").write_text(json.dumps(told))
+    with serving(prepare(run, port=0)) as client:
+        assert client.layers()["reference"]["valued"]
+    truth.unlink()
+    with serving(prepare(run, port=0)) as client:
+        assert "reference" not in client.layers()
+
+
 def test_comparisons_are_maps_or_shares_by_their_scale(run: Path) -> None:
     labels = labels_of(run)
     write_map(run / "town" / "consensus" / "agreement_count.tif", labels)

@@ -1,0 +1,1 @@
+"""One self-contained HTML page from a run folder, and its pictures as files."""
