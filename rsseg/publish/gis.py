@@ -26,7 +26,7 @@ def aux_xml(classes: Sequence[LabelClass], counts: Mapping[int, int]) -> str:
     for value in range(max(by_value, default=0) + 1):
         ET.SubElement(names, "Category").text = clean("no data" if value == 0 else by_value.get(value, ""))
     band.append(_attribute_table(classes, counts))
-    return _text(root)
+    return xml_text(root)
 
 
 def _attribute_table(classes: Iterable[LabelClass], counts: Mapping[int, int]) -> ET.Element:
@@ -61,7 +61,7 @@ def qml(classes: Iterable[LabelClass]) -> str:
     for item in classes:
         entry = {"value": str(item.value), "color": item.colour, "label": clean(item.name), "alpha": "255"}
         ET.SubElement(palette, "paletteEntry", entry)
-    return _text(root)
+    return xml_text(root)
 
 
 def clean(text: str) -> str:
@@ -69,9 +69,7 @@ def clean(text: str) -> str:
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-_clean = clean
-
-
-def _text(root: ET.Element) -> str:
+def xml_text(root: ET.Element) -> str:
+    """An element as an indented text."""
     ET.indent(root)
     return ET.tostring(root, encoding="unicode") + "\n"

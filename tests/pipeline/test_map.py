@@ -227,7 +227,14 @@ def test_merged_clusters_are_named_too(tmp_path: Path, scene: Path, recipe: Path
     recipe.write_text(yaml.safe_dump(content))
     result = run(str(recipe), [scene], tmp_path / "out", machine=Machine("cpu"))
     out = tmp_path / "out" / "a scene"
-    assert [row["stage"].split()[0] for row in result.stages][1:] == ["train", "segment", "refine", "merge", "name", "picture"]
+    assert [row["stage"].split()[0] for row in result.stages][1:] == [
+        "train",
+        "segment",
+        "refine",
+        "merge",
+        "name",
+        "picture",
+    ]
     maps = []
     for folder in ("clusters", "merged", "labels"):
         with rasterio.open(out / folder / "k.tif") as file:

@@ -17,6 +17,7 @@ from rsseg.label.maps import LabelMap, strips
 from rsseg.label.polygons import polygons
 from rsseg.label.polygons_sums import PixelSums
 from rsseg.label.spectra import check_same_grid
+from rsseg.pipeline.aoi import aoi_files
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.labels import sidecars
 from rsseg.publish.tables import records_csv
@@ -105,7 +106,7 @@ def vectorize(
     lie on another grid; InputError if the map holds no data only.
     """
     chosen = settings or VectorizeSettings()
-    inputs = [*(path for path in (labels, scene, confidence) if path is not None), *_area_files(aoi)]
+    inputs = [*(path for path in (labels, scene, confidence) if path is not None), *aoi_files(aoi)]
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20))
         source = stack.enter_context(LabelMap(labels))
@@ -132,15 +133,6 @@ def vectorize(
         for path in leftovers(output):
             path.unlink(missing_ok=True)
     return VectorizeResult(str(output), table.count, minimum, tolerance, table.records())
-
-
-def _area_files(aoi: Path | None) -> list[Path]:
-    if aoi is None:
-        return []
-    # not above: it brings torch, half a gigabyte that polygons do not need
-    from rsseg.pipeline.aoi import aoi_files
-
-    return aoi_files(aoi)
 
 
 def _known(pixel: float | None, labels: Path, option: str) -> float:

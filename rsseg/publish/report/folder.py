@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from rsseg.errors import InputError, RssegError
+from rsseg.publish.run_files import lies_at
 from rsseg.scene.sensors import open_scene
 from rsseg.scene.source import Scene
 
@@ -92,7 +93,7 @@ def open_run(folder: Path) -> RunFolder:
     provenance = read_json(folder / "run.json")
     if not provenance.get("scenes"):
         raise InputError(
-            f"the run in {folder} is not finished (no run.json); run the same command again, then report it"
+            f"the run in {folder} is not finished (no run.json); run the same command again, then this one"
         )
     config = _configuration(folder / "run.yaml")
     models = tuple(_models(folder, config))
@@ -100,7 +101,7 @@ def open_run(folder: Path) -> RunFolder:
     described = [item for item in provenance["scenes"] if isinstance(item, dict) and _plain(item.get("name"))]
     scenes = tuple(_scene(folder, item, config, names) for item in described)
     if not any(scene.maps for scene in scenes):
-        raise InputError(f"the run in {folder} holds no label map; run the same command again, then report it")
+        raise InputError(f"the run in {folder} holds no label map; run the same command again, then this one")
     return RunFolder(folder, config, provenance, models, scenes)
 
 
@@ -122,7 +123,7 @@ def _configuration(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8", errors="replace"))
     except yaml.YAMLError:
-        raise InputError(f"{path} is no YAML any more; run the same command again, then report it") from None
+        raise InputError(f"{path} is no YAML any more; run the same command again, then this one") from None
     return content if isinstance(content, dict) else {}
 
 
@@ -177,9 +178,8 @@ def _scene(folder: Path, item: Mapping[str, Any], config: Mapping[str, Any], mod
 
 def _opened(folder: Path, item: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Scene | None, str]:
     """The scene that the maps were made of: the run's own reflectance, or where the run says that it read it."""
-    made, told = folder / item["name"] / "toa.tif", Path(str(item.get("path", "")))
-    places = [made, told, folder.parent / told, folder / told]
-    source = next((path for path in places if path.exists()), None)
+    made, told = folder / item["name"] / "toa.tif", str(item.get("path", ""))
+    source = made if made.exists() else lies_at(folder, told) if told else None
     if source is None:
         return None, f"The scene is not at {told} any more, so that nothing is shown of its pixels."
     try:

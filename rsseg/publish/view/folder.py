@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import yaml
 
 from rsseg.errors import GridError, InputError, RssegError, RssegWarning, UsageError
 from rsseg.label.reference import is_vector
+from rsseg.publish.run_files import lies_at
 from rsseg.publish.view.legends import NamedValues, naming_of
 from rsseg.publish.view.sources import LabelSource, ReferenceSource, SceneSource, Source, ValueSource
 from rsseg.scene.grid import Grid
@@ -105,20 +106,16 @@ def open_run(folder: Path, references: Sequence[Path] = (), reference_field: str
     scenes = []
     for number, name in enumerate(ordered):
         row = told.get(name, {})
+        reference, field = _told_reference(folder, row)
         if references:
             reference, field = references[number if len(references) > 1 else 0], reference_field
-        else:
-            reference, field = _told_reference(folder, row)
         scenes.append(_run_scene(folder, name, row, reference, field))
     return scenes
 
 
 def _told_reference(folder: Path, row: dict[str, Any]) -> tuple[Path | None, str | None]:
     """The reference that the run was scored by and its field, where the file still lies there."""
-    if not isinstance(row.get("reference"), str):
-        return None, None
-    told = Path(row["reference"])
-    found = next((path for path in (told, folder.parent / told) if path.exists()), None)
+    found = lies_at(folder, row["reference"]) if isinstance(row.get("reference"), str) else None
     return found, row.get("field") if found else None
 
 
@@ -194,24 +191,17 @@ def _scene_source(folder: Path, place: Path, told: dict[str, Any], notes: list[s
     if not isinstance(given, str):
         notes.append("which scene the maps are of is not known: the run is not finished (no run.json)")
         return None
+    path = lies_at(folder, given)
+    if path is None:
+        notes.append(f"the scene is not shown: it is no longer at {given}")
+        return None
     settings = _yaml(folder / "run.yaml")
-    for path in _candidates(folder, Path(given)):
-        if path.exists():
-            try:
-                aoi = Path(str(told["aoi"])) if told.get("aoi") else None
-                return scene_source(path, settings.get("bands"), settings.get("scale"), aoi)
-            except RssegError as problem:
-                notes.append(f"the scene is not shown: {problem}")
-                return None
-    notes.append(f"the scene is not shown: it is no longer at {given}")
-    return None
-
-
-def _candidates(folder: Path, given: Path) -> Iterator[Path]:
-    """Where a scene may lie: as it was named when the run was made, seen from here or from around the run."""
-    yield given
-    if not given.is_absolute():
-        yield from (parent / given for parent in (folder.resolve(), *list(folder.resolve().parents)[:3]))
+    try:
+        aoi = Path(str(told["aoi"])) if told.get("aoi") else None
+        return scene_source(path, settings.get("bands"), settings.get("scale"), aoi)
+    except RssegError as problem:
+        notes.append(f"the scene is not shown: {problem}")
+        return None
 
 
 def scene_source(
