@@ -12,7 +12,9 @@ import pytest
 from labelmaps import grid_for
 from matplotlib.image import imread
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter, minimum_filter
 
+from rsseg.pipeline.stages.vectorize import VectorizeSettings, vectorize
 from rsseg.publish.labels import LabelClass, LabelMapWriter
 
 pytestmark = pytest.mark.qgis
@@ -64,3 +66,15 @@ def test_the_raster_opens_named_and_is_drawn_as_it_is(labels: tuple[Path, NDArra
     assert told["classes"] == [[item.value, item.colour, item.name] for item in CLASSES]
     assert np.array_equal(picture[values > 0][:, :3], expected(values)[values > 0])
     assert (picture[values == 0] == picture[values == 0][0]).all()  # nothing is drawn: the paper
+
+
+def test_the_polygons_open_named_and_are_drawn_as_the_raster(labels: tuple[Path, NDArray[np.uint8]]) -> None:
+    path, values = labels
+    target = path.with_name("polygons.gpkg")
+    vectorize(path, target, VectorizeSettings(mmu_pixels=1))
+    told, picture = shown(target, values.shape)
+    assert sorted(told["classes"])[-3:] == [[item.value, item.colour, item.name] for item in CLASSES]
+    assert told["features"] > 3
+    inside = minimum_filter(values, 3) == maximum_filter(values, 3)  # the line around each polygon is drawn too
+    where = inside & (values > 0)
+    assert where.sum() > 2000 and np.array_equal(picture[where][:, :3], expected(values)[where])
