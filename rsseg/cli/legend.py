@@ -62,7 +62,10 @@ def command(
 
 def _text(result: "Legend", labels: Path, output: Path) -> str:
     lines = _looks(result, labels) if result.made.get("by") == "rules" else _merged(result, labels, output)
-    return "\n".join([*lines, f"next: edit {output}, then rsseg relabel {labels} --legend {output} -o CLASSES.tif"])
+    held_out = [f"held out: {result.made['held out']}"] if "held out" in result.made else []
+    return "\n".join(
+        [*lines, *held_out, f"next: edit {output}, then rsseg relabel {labels} --legend {output} -o CLASSES.tif"]
+    )
 
 
 def _looks(result: "Legend", labels: Path) -> Iterator[str]:

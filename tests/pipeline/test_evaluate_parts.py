@@ -59,6 +59,25 @@ def test_held_out_scores_are_of_polygons_that_named_no_cluster(polygons: Path, c
     assert stored["assignments"]["many-to-one"]["overall_accuracy"] == pytest.approx(expected)
 
 
+def test_a_legend_of_one_part_says_how_right_it_is_on_the_other(
+    tmp_path: Path, polygons: Path, clusters: Path, rsseg: Run
+) -> None:
+    words = ("--reference", polygons, "--field", "class", "--part")
+    code, text, _ = rsseg("legend", clusters, *words, "fit", "-o", tmp_path / "l.yaml")
+    assert code == 0 and "of the 48 polygons that named nothing" in text
+    assert rsseg("relabel", clusters, "--legend", tmp_path / "l.yaml", "-o", tmp_path / "classes.tif")[0] == 0
+    _, answer, _ = rsseg("evaluate", tmp_path / "classes.tif", *words, "score", "--json")
+    accuracy = json.loads(answer)["assignments"]["names"]["overall_accuracy"]
+    assert 0.7 < accuracy < 0.95 and f"held out: accuracy {accuracy:.3f} on 4800 pixels" in text
+
+
+def test_a_part_without_units_scores_no_legend(tmp_path: Path, clusters: Path, rsseg: Run) -> None:
+    alone = write_boxes(tmp_path / "one.gpkg", GRID, [(0, 0, 60, 80, "forest"), (60, 0, 60, 80, "town")])
+    words = ("legend", clusters, "--reference", alone, "--field", "class", "--part", "fit")
+    code, text, _ = rsseg(*words, "-o", tmp_path / "l.yaml")
+    assert code == 0 and "held out" not in text
+
+
 def _read(path: Path) -> np.ndarray:
     import rasterio
 

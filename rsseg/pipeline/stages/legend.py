@@ -4,20 +4,18 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 import rasterio
 
 from rsseg.errors import InputError, UsageError
 from rsseg.files import check_outputs, write_text
-from rsseg.label.contingency import contingency
 from rsseg.label.legend import Legend, to_yaml
-from rsseg.label.maps import LabelMap, Resample, strips
-from rsseg.label.reduction import by_reference, by_spectra
-from rsseg.label.reference import RasterReference, Reference, check_touches, open_reference
+from rsseg.label.maps import LabelMap, Resample
+from rsseg.label.reduction import by_spectra
 from rsseg.label.spectra import check_same_grid, cluster_spectra
-from rsseg.label.split import Halves, Split
+from rsseg.label.split import Split
 from rsseg.pipeline.aoi import aoi_files
 from rsseg.pipeline.stages.legend_like import like_elsewhere, like_map
+from rsseg.pipeline.stages.legend_reference import named_by_reference
 from rsseg.pipeline.stages.legend_rules import named_by_rules, origin, scene_of
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.class_colours import coloured
@@ -56,7 +54,7 @@ def legend(
     Args:
         labels: the label map.
         reference: polygons or points with a class ``field``, or a raster of classes.
-        split: the part of the reference that is used; None for all of it.
+        split: the part of the reference that is used, the other part then scores the legend; None for all of it.
         like: a label map with names, on the map's grid unless there is ``like_scene``, the scene that it was made of.
         scene: what the map was made of, on the map's grid; ``bands`` and ``scale`` are as everywhere.
         aoi: the polygons that the map was made with, if it was.
@@ -76,8 +74,7 @@ def legend(
         if opened is not None:
             check_same_grid(source, opened)
         if reference is not None:
-            truth = stack.enter_context(open_reference(reference, source.grid, labels, field, resample, split))
-            result = _named(source, truth, field, opened, reporter)
+            result = named_by_reference(source, reference, field, split, opened, resample, reporter)
         elif like is not None:
             result = _like(source, like, like_scene, opened, scale, resample, reporter)
         elif opened is not None and classes is not None:
@@ -167,35 +164,6 @@ def _like(
     if scene is not None and like_scene is not None:
         return coloured(like_elsewhere(source, scene, like, like_scene, made, scale=scale, reporter=reporter))
     return coloured(like_map(source, like, made, scene=scene, resample=resample, reporter=reporter))
-
-
-def _named(source: LabelMap, truth: Reference, field: str | None, scene: Scene | None, reporter: Reporter) -> Legend:
-    table = np.zeros((256, len(truth.classes) + 1), np.int64)
-    with reporter.task("reference", source.grid.height) as task:
-        for window, (labels, codes) in strips((source, truth), source.grid):
-            table += contingency(labels, codes, 255, len(truth.classes))
-            task.advance(window.height)
-    check_touches(truth, table, source.grid)
-    for note in truth.notes:
-        reporter.say(note)
-    unnamed = table[1:].any(axis=1) & ~table[1:, 1:].any(axis=1)
-    spectra = cluster_spectra(source, scene, reporter) if scene is not None and unnamed.any() else None
-    made = {"by": "reference", **origin(source), "reference": truth.path.name}
-    made |= {"field": field} if field is not None else {}
-    made |= {"part": _part(truth.halves)} if truth.halves is not None else {}
-    made |= scene_of(scene) if scene is not None else {}
-    return coloured(by_reference(table, truth.classes, _colours(truth), made, spectra))
-
-
-def _part(halves: Halves) -> str:
-    split = halves.split
-    return f"{split.part} (share {split.share:g} for fit, seed {split.seed})"
-
-
-def _colours(truth: Reference) -> list[str | None]:
-    if isinstance(truth, RasterReference):
-        return [truth.colours.get(int(value)) for value in truth.values]
-    return [None for _ in truth.classes]
 
 
 def _check_enough(legend: Legend, classes: int, labels: Path) -> None:
