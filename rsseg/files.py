@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -119,6 +120,14 @@ def write_text(target: Path, text: str, overwrite: bool = False) -> None:
     """Write UTF-8 text to ``target``, whole or not at all."""
     with replacing(target, overwrite) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def file_word(text: str) -> str:
+    """A text as part of a file's name: marks that a file system or an address minds are hyphens, 80 bytes at most.
+
+    Names of files end at 255 bytes, and letters may have four.
+    """
+    return re.sub(r"[^\w.-]+", "-", text).encode()[:80].decode(errors="ignore")
 
 
 def digest(path: Path) -> str:

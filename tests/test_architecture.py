@@ -15,7 +15,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 ROOMS = ("scene", "learn", "label", "publish", "pipeline", "batch", "cli")
 """From the bottom to the top: a room imports from itself and from those before it."""
 
-SHARED = ("errors", "files", "progress", "prefetch")
+SHARED = ("errors", "cells", "files", "progress", "prefetch")
 
 
 def room_of(path: Path) -> str:

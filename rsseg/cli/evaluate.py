@@ -133,7 +133,7 @@ def _half(found: "Estimate", scale: float = 1.0, digits: int = 4) -> str:
     """An estimate and half its 95 % confidence interval."""
     if found.value is None or found.error is None:
         return "-"
-    return f"{found.value * scale:.{digits}f} +- {1.96 * found.error * scale:.{digits}f}"
+    return f"{found.value * scale:.{digits}f} +- {found.margin * scale:.{digits}f}"
 
 
 def _class_lines(name: str, found: "Confusion", unit: str) -> list[str]:

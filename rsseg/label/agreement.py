@@ -7,9 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from rsseg.label.contingency import contingency
-
-ENTROPY_STEPS = 254
-"""What the largest entropy is stored as; 255 is no data."""
+from rsseg.label.shares import NO_SHARE, SHARE_STEPS
 
 
 def support(votes: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -64,7 +62,7 @@ def entropy(counts: Sequence[np.ndarray]) -> np.ndarray:
     for mine in counts:
         said += logs[mine]
     share = 1 - said / (total * np.log(total))
-    return np.rint(np.clip(share, 0, 1) * ENTROPY_STEPS).astype(np.uint8)
+    return np.rint(np.clip(share, 0, 1) * SHARE_STEPS).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def agreement(labels: Sequence[np.ndarray], tables: Sequence[np.ndarray], pivot:
     result = np.where(valid & ~agreed, np.uint8(disagree), unanimous)
     vote = np.where(winner > 0, winner, votes[pivot])
     doubt = entropy(counts)
-    for layer, nothing in ((largest, 0), (vote, 0), (doubt, 255)):
+    for layer, nothing in ((largest, 0), (vote, 0), (doubt, NO_SHARE)):
         layer[~valid] = nothing
     return Layers(result, unanimous, largest, vote, doubt)
 

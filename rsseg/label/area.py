@@ -6,7 +6,7 @@ Sensing 35), so that several strata may have one class, as clusters do; where ea
 """
 
 from dataclasses import dataclass
-from math import sqrt
+from math import nan, sqrt
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,12 @@ class Estimate:
         """The 95 % confidence interval, within 0 to 1."""
         if self.value is None or self.error is None:
             return None
-        return max(0.0, self.value - Z * self.error), min(1.0, self.value + Z * self.error)
+        return max(0.0, self.value - self.margin), min(1.0, self.value + self.margin)
+
+    @property
+    def margin(self) -> float:
+        """Half a 95 % confidence interval, as if shares had no ends; NaN where nothing is known."""
+        return nan if self.error is None else Z * self.error
 
     def record(self, name: str, scale: float = 1.0) -> dict[str, float | None]:
         """The columns ``name``, ``name_se``, ``name_low`` and ``name_high`` (95 %), times ``scale``."""

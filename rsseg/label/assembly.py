@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from rsseg.label.layout import Layout
 from rsseg.label.reading import Block
-from rsseg.label.stitch import CONFIDENCE_NODATA, CellRow, Cells, Stitcher
+from rsseg.label.shares import NO_SHARE
+from rsseg.label.stitch import CellRow, Cells, Stitcher
 from rsseg.scene.grid import Window
 
 
@@ -54,7 +55,7 @@ class Assembler:
             valid = np.logical_or.reduceat(np.logical_or.reduceat(valid, starts, axis=0), columns, axis=1)
             top, height = first, len(rows)
         labels[~valid] = 0
-        confidence[labels == 0] = CONFIDENCE_NODATA
+        confidence[labels == 0] = NO_SHARE
         return LabelBlock(Window(top, 0, height, labels.shape[1]), labels, confidence)
 
     def _taken(self, height: int) -> NDArray[np.bool_]:

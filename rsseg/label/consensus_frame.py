@@ -54,8 +54,7 @@ def relate(
     Raises: UsageError if there is no such map, names are asked for that a file does not have, or no value is left.
     """
     titles, names = [item.name for item in maps], [item.names for item in maps]
-    if pivot is not None and pivot not in titles:
-        raise UsageError(f"--pivot {pivot} is none of the maps; they are called {', '.join(titles)}")
+    check_pivot(pivot, titles)
     used = resolve(reduce, titles, names, counted.clusters)
     place = titles.index(pivot) if pivot is not None else _default_pivot(used, counted)
     pairs = tuple(
@@ -71,6 +70,12 @@ def relate(
             f"{maps[place].path} uses the value 255, which leaves none for 'disagree'; --pivot chooses another map"
         )
     return Relations(pairs, frame)
+
+
+def check_pivot(pivot: str | None, titles: Sequence[str]) -> None:
+    """Raises: UsageError if a pivot is given that is none of the maps."""
+    if pivot is not None and pivot not in titles:
+        raise UsageError(f"--pivot {pivot} is none of the maps; they are called {', '.join(titles)}")
 
 
 def _default_pivot(used: Used, counted: Comparison) -> int:

@@ -174,10 +174,10 @@ def writable(text: str) -> str:
     return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def in_a_line(text: str, longest: int = 60) -> str:
-    """A name for a sentence: one line, without control characters, cut where it is too long."""
+def in_a_line(text: str, longest: int = 60, end: str = "...") -> str:
+    """A name for a sentence: one line, without control characters, cut with an ``end`` where it is too long."""
     shown = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
+    return shown if len(shown) <= longest else shown[: longest - len(end)] + end
 
 
 def read_legend(path: Path) -> Legend:

@@ -16,7 +16,8 @@ MAPPINGS: tuple[Assignment, ...] = get_args(Assignment)
 BY_COUNTS: tuple[Assignment, ...] = ("one-to-one", "many-to-one")
 """The mappings that look at the reference."""
 
-_NUMBERED = re.compile(r"(cluster|class) \d+")
+UNNAMED = re.compile(r"(?:cluster|class) \d+(?: \(\d+\))*")
+"""What rsseg calls a cluster that nobody named, such as "cluster 3" or, where that was taken, "class 2 (5)"."""
 
 
 def assign(mapping: Assignment, counts: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
@@ -40,7 +41,7 @@ def is_named(names: Sequence[str], classes: Sequence[str]) -> bool:
 
     "cluster 3", which rsseg writes where nobody named a cluster, is no name.
     """
-    given = {name for name in names if name and not _NUMBERED.fullmatch(name)}
+    given = {name for name in names if name and not UNNAMED.fullmatch(name)}
     return bool(given) and given <= set(classes)
 
 

@@ -34,7 +34,8 @@ class LabelReader(Protocol):
 class IntegerRaster:
     """A raster of one band of whole numbers, seen on a grid of choice; a context manager for one thread at a time.
 
-    0, the file's nodata value, its mask and everything outside it are no data.
+    0, the file's nodata value, its mask and everything outside it are no data. ``names``, ``colours`` (both by value)
+    and ``tags`` are what the file says of itself.
 
     Args:
         path: the raster.
@@ -50,6 +51,7 @@ class IntegerRaster:
             dataset = guard.enter_context(open_raster(path))
             _check_integers(dataset, path)
             self.own_grid = grid_of(dataset)
+            self.tags = {key: text for key, text in dataset.tags().items() if key != "AREA_OR_POINT"}
             self.grid = like or self.own_grid
             if not same_grid(self.own_grid, self.grid):
                 check_resampling(path, self.own_grid, self.grid, resample)

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,12 +50,7 @@ class Region:
     @property
     def root(self) -> "Region":
         """The region that this one has become part of."""
-        region = self
-        while region.into is not None:
-            if region.into.into is not None:
-                region.into = region.into.into
-            region = region.into
-        return region
+        return _root(self)
 
     def add(self, points: Points, lengths: NDArray[np.int64]) -> None:
         """Keep some finished rings."""
@@ -93,6 +89,9 @@ class Region:
         )
 
 
+Part = TypeVar("Part", "Region", "Line")
+
+
 @dataclass
 class Line:
     """An open line of a region's border, in pieces; ``root`` is the line that it has become part of."""
@@ -106,12 +105,7 @@ class Line:
     @property
     def root(self) -> "Line":
         """The line that this one has become part of."""
-        line = self
-        while line.into is not None:
-            if line.into.into is not None:
-                line.into = line.into.into
-            line = line.into
-        return line
+        return _root(self)
 
     def join(self, other: "Line", plain: bool) -> None:
         """Go on with a line that begins where this one ends; a line that comes back to itself is a ring.
@@ -154,6 +148,15 @@ class Line:
             rest = self.points.pop()[:-1]
             if len(rest):
                 self.points.append(rest)
+
+
+def _root(part: Part) -> Part:
+    """What a part has become part of at last; the ways there are halved as they are gone."""
+    while part.into is not None:
+        if part.into.into is not None:
+            part.into = part.into.into
+        part = part.into
+    return part
 
 
 def _cross(before: Sequence[int] | NDArray, corner: Sequence[int] | NDArray, after: Sequence[int] | NDArray) -> int:

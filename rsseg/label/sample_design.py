@@ -10,6 +10,7 @@ import numpy as np
 import pandas
 import pyogrio
 
+from rsseg.cells import from_cell
 from rsseg.errors import InputError
 from rsseg.label.reference_layers import ClassField, answered, check_field, class_field, is_vector
 from rsseg.scene.polygons import layer_of
@@ -75,7 +76,8 @@ def read_design(path: Path) -> SampleDesign | None:
         if not table.exists():
             return None
         texts = dict.fromkeys(("name", "labels", "sha256", "allocation"), str)  # a class may be called 01
-        return _design(table, pandas.read_csv(table, keep_default_na=False, dtype=texts).to_dict("records"))
+        rows = pandas.read_csv(table, keep_default_na=False, dtype=texts)
+        return _design(table, _texts(rows, "name").to_dict("records"))
     if not path.exists() or not is_vector(path) or TABLE not in {str(name) for name, _ in pyogrio.list_layers(path)}:
         return None
     return _design(path, pyogrio.read_dataframe(path, layer=TABLE, read_geometry=False).to_dict("records"))
@@ -123,9 +125,18 @@ def _table(path: Path, field: str | None) -> Any:
         return geopandas.read_file(path, layer=layer_of(path), ignore_geometry=True)
     try:
         # "NA" and "None" are names here, and so is "01"
-        return pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={field: str} if field else None)
+        rows = pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={field: str} if field else None)
+        return _texts(rows, field)
     except (ValueError, UnicodeDecodeError) as problem:
         raise InputError(f"{path} is no table of comma-separated values ({problem})") from None
+
+
+def _texts(rows: Any, column: str | None) -> Any:
+    """A table of a CSV with a column's texts as they were before they became cells."""
+    if column not in rows.columns:
+        return rows
+    rows[column] = rows[column].map(from_cell, na_action="ignore")
+    return rows
 
 
 def _whole(path: Path, table: Any, name: str) -> np.ndarray:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rsseg.label.shares import NO_SHARE, SHARE_STEPS
 from rsseg.scene.grid import Axis
 
 Resolution = Literal["pixel", "patch"]
@@ -26,9 +27,6 @@ STEPS = 1 << 16
 TIE_STEPS = 1 << 14
 SHIFT = 28
 """Room for the tie part of 2^14 patches over one cell; the high part then needs 30 bits, 58 in all."""
-
-CONFIDENCE_STEPS = 254
-CONFIDENCE_NODATA = 255
 
 
 def quantised(probabilities: Tensor, ties: Tensor) -> Tensor:
@@ -126,6 +124,6 @@ def decided(cells: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uin
     winner = votes.argmax(axis=1)
     voted = count > 0
     share = (votes[np.arange(len(votes)), winner] >> SHIFT) / (np.maximum(count, 1) * STEPS)
-    confidence = np.rint(np.minimum(share, 1.0) * CONFIDENCE_STEPS).astype(np.uint8)
+    confidence = np.rint(np.minimum(share, 1.0) * SHARE_STEPS).astype(np.uint8)
     labels = np.where(voted, winner + 1, 0).astype(np.uint8)
-    return labels, np.where(voted, confidence, CONFIDENCE_NODATA).astype(np.uint8)
+    return labels, np.where(voted, confidence, NO_SHARE).astype(np.uint8)

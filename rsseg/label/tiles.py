@@ -18,7 +18,8 @@ from torch import Tensor
 from rsseg.errors import UsageError
 from rsseg.label.assembly import LabelBlock
 from rsseg.label.reading import ReadOnce
-from rsseg.label.stitch import CONFIDENCE_NODATA, CONFIDENCE_STEPS, Resolution
+from rsseg.label.shares import NO_SHARE, SHARE_STEPS
+from rsseg.label.stitch import Resolution
 from rsseg.learn.arena import Arena, Piece
 from rsseg.learn.inputs import SceneInput
 from rsseg.learn.model import Model
@@ -165,7 +166,7 @@ class _Strip:
         self.carry = carried if same and carried is not None else self._zeros(*shape)
         self.side = self._zeros(self.classes, self.grid.patch, 0)
         self.labels = np.zeros((self.done, row.pixels.width), np.uint8)
-        self.confidence = np.full((self.done, row.pixels.width), CONFIDENCE_NODATA, np.uint8)
+        self.confidence = np.full((self.done, row.pixels.width), NO_SHARE, np.uint8)
 
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.int32, device=self.owner.device)
@@ -192,7 +193,7 @@ class _Strip:
         across = self._weight(self.grid.cols, col, place.stop - place.start)
         share = winner.values.cpu().numpy() / (down[:, None] * across * float(STEPS))
         self.labels[:, place] = winner.indices.cpu().numpy() + 1
-        self.confidence[:, place] = np.rint(np.minimum(share, 1.0) * CONFIDENCE_STEPS)
+        self.confidence[:, place] = np.rint(np.minimum(share, 1.0) * SHARE_STEPS)
 
     def _weight(self, axis: Axis, number: int, count: int) -> NDArray[np.int64]:
         """The sum of all tiles' weights on the ``count`` pixels from a tile's start on."""
@@ -214,7 +215,7 @@ class _Strip:
         cols = slice(window.col - pixels.col, window.end[1] - pixels.col)
         labels, confidence = self.labels[rows, cols], self.confidence[rows, cols]
         labels[~self.row.valid[rows, cols]] = 0
-        confidence[labels == 0] = CONFIDENCE_NODATA
+        confidence[labels == 0] = NO_SHARE
         return LabelBlock(Window(top - window.row, 0, bottom - top, window.width), labels, confidence)
 
 

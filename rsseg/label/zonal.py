@@ -14,11 +14,11 @@ from rasterio.errors import CRSError
 from rasterio.features import rasterize
 from rasterio.warp import transform_bounds
 
-from rsseg.errors import GridError, InputError, UsageError
+from rsseg.errors import InputError, UsageError
 from rsseg.label.maps import LabelMap, strips
 from rsseg.label.reference_layers import POLYGONS, is_vector, on_crs
 from rsseg.progress import SILENT, Reporter
-from rsseg.scene.area import pixel_areas
+from rsseg.scene.area import known_pixel_areas
 from rsseg.scene.grid import Grid, Window
 from rsseg.scene.polygons import PIECES, layer_of
 
@@ -81,7 +81,7 @@ def zone_counts(source: LabelMap, zones: Zones, reporter: Reporter = SILENT) -> 
     The map is read once, in strips of 512 rows; memory is that of a strip, of the polygons, and 4 KB a zone.
     """
     pixels = np.zeros((len(zones), 256), np.int64)
-    sizes = _sizes(source.grid)
+    sizes = known_pixel_areas(source.grid)
     areas = None if sizes is None else np.zeros((len(zones), 256))
     boxes = _boxes(zones.shapes.bounds.to_numpy(), source.grid)
     shapes = list(zones.shapes)
@@ -108,14 +108,6 @@ def on_map(zones: Zones, grid: Grid) -> NDArray[np.float64]:
     share: NDArray[np.float64] = np.zeros(len(zones))
     np.divide(inside, whole, out=share, where=np.isfinite(whole) & (whole > 0))
     return share
-
-
-def _sizes(grid: Grid) -> NDArray[np.float64] | None:
-    """Pixel areas by row, (height,); None where nothing says how large pixels are."""
-    try:
-        return pixel_areas(grid)
-    except GridError:
-        return None
 
 
 def _read(path: Path) -> Any:

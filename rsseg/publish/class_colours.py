@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 from rsseg.label.legend import Legend
+from rsseg.label.mapping import UNNAMED
 from rsseg.label.rules import REFLECTANCE
 from rsseg.publish.palette import default_colour, difference
 
@@ -49,8 +50,6 @@ _PLAIN = frozenset(("area", "areas", "land", "cover", "class", "type", "like", "
 
 _NOT = frozenset(("non", "no", "not", "without"))
 
-_UNNAMED = re.compile(r"(?:cluster|class) \d+(?: \(\d+\))*")
-
 
 def coloured(legend: Legend) -> Legend:
     """The legend with a colour for every class: its own, or that of its name, or, unnamed, that of its value.
@@ -71,7 +70,7 @@ def class_colours(names: Mapping[int, str], own: Mapping[int, str] | None = None
     """
     found = {value: colour.lower() for value, colour in (own or {}).items()}
     plain = {value: _plain(name) for value, name in names.items() if value not in found}
-    named = sorted((_rank(name), name, value) for value, name in plain.items() if not _UNNAMED.fullmatch(name))
+    named = sorted((_rank(name), name, value) for value, name in plain.items() if not UNNAMED.fullmatch(name))
     taken = _Taken(found.values())
     for _, name, value in named:
         found[value] = _free(_choices(name), taken)

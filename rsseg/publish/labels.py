@@ -14,15 +14,13 @@ import numpy as np
 
 from rsseg.errors import UsageError
 from rsseg.files import check_output, scratch_folder
+from rsseg.label.shares import NO_SHARE, SHARE_STEPS
 from rsseg.publish.gis import aux_xml, qml
 from rsseg.publish.palette import LabelClass, default_classes
 from rsseg.scene.grid import Grid, Window
 from rsseg.scene.raster import BLOCK, OverviewResampling, RasterWriter, write_cog
 
 __all__ = ["ConfidenceWriter", "LabelClass", "LabelMapWriter", "default_classes", "sidecars"]
-
-CONFIDENCE_SCALE = 1 / 254
-"""What a stored confidence is multiplied by; 255 is no data."""
 
 
 def sidecars(target: Path) -> tuple[Path, Path]:
@@ -199,7 +197,7 @@ class ConfidenceWriter(_StripWriter):
 
     overviews: ClassVar[OverviewResampling] = "AVERAGE"
     description = "mean vote of the winner"
-    nodata = 255
+    nodata = NO_SHARE
 
     def _open(self, path: Path) -> RasterWriter:
         return RasterWriter(
@@ -210,7 +208,7 @@ class ConfidenceWriter(_StripWriter):
             nodata=self.nodata,
             band_names=[self.description],
             tags=self.tags,
-            scales=[CONFIDENCE_SCALE],
+            scales=[1 / SHARE_STEPS],
             offsets=[0.0],
             level=1,
         )

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,6 +11,7 @@ import numpy as np
 from rsseg.errors import UsageError
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_VALUES = range(1, 256)
 
 # Okabe and Ito (2008), "Color universal design", without black, then those of Tol's "muted" colours (2021) that are
 # not close to them: good neighbours for every kind of colour vision.
@@ -47,7 +49,22 @@ class LabelClass:
     @property
     def rgb(self) -> tuple[int, int, int]:
         """Red, green and blue, 0 to 255."""
-        return int(self.colour[1:3], 16), int(self.colour[3:5], 16), int(self.colour[5:7], 16)
+        return rgb(self.colour)
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue of ``#rrggbb``, 0 to 255."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def colour_table(colours: Mapping[int, str], nothing: str) -> np.ndarray:
+    """Red, green and blue of each value, (256, 3) uint8: ``nothing`` for 0, its default where a value has no colour."""
+    return np.array([rgb(nothing), *(rgb(colours.get(value, default_colour(value))) for value in _VALUES)], np.uint8)
+
+
+def class_of(value: int, names: Mapping[int, str], colours: Mapping[int, str]) -> LabelClass:
+    """The class of a value as a map has it; where that has no name or colour, "cluster VALUE" and the default one."""
+    return LabelClass(value, names.get(value) or f"cluster {value}", colours.get(value, default_colour(value)))
 
 
 def default_classes(count: int) -> tuple[LabelClass, ...]:
@@ -57,7 +74,7 @@ def default_classes(count: int) -> tuple[LabelClass, ...]:
     """
     if not 1 <= count <= 255:
         raise UsageError(f"{count} classes do not fit a label map; use 1 to 255")
-    return tuple(LabelClass(value, f"cluster {value}", default_colour(value)) for value in range(1, count + 1))
+    return tuple(class_of(value, {}, {}) for value in range(1, count + 1))
 
 
 def default_colour(value: int) -> str:
@@ -74,7 +91,7 @@ def difference(first: str, second: str) -> float:
 @cache
 def _seen(colour: str) -> tuple[tuple[float, ...], ...]:
     """A colour in OKLab for normal, red- and green-blind eyes."""
-    linear = _linear(np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)]]))
+    linear = _linear(np.array([rgb(colour)]))
     return tuple(tuple(_oklab(light)[0].tolist()) for light in (linear, *(linear @ eye.T for eye in _DICHROMATS)))
 
 
@@ -87,7 +104,7 @@ def _colours() -> tuple[str, ...]:
     # no greys, blacks and whites: they are for no data, disagreement and paper
     drawn = (lab[:, 0] > 0.35) & (lab[:, 0] < 0.93) & (np.hypot(lab[:, 1], lab[:, 2]) > 0.05)
     candidates = candidates[drawn]
-    chosen = [tuple(int(text[i : i + 2], 16) for i in (1, 3, 5)) for text in _FIRST]
+    chosen: list[tuple[int, ...]] = [rgb(text) for text in _FIRST]
     nearest = np.full(len(candidates), np.inf)
     for colour in chosen:
         nearest = np.minimum(nearest, _distances(candidates, np.array(colour)))

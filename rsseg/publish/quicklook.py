@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from rsseg.files import check_output, replacing
+from rsseg.label.legend import in_a_line
 from rsseg.label.maps import LabelMap
-from rsseg.publish.palette import default_colour
+from rsseg.publish.palette import colour_table, default_colour
 from rsseg.scene.grid import Grid
 from rsseg.scene.raster import CACHE_BYTES, label_windows
 from rsseg.scene.source import Scene, SceneReader
@@ -35,19 +36,15 @@ def picture_scene(scene: Scene, target: Path, *, size: int = 1200, overwrite: bo
     stretched from its 2nd to its 98th percentile. The scene is read decimated to ``size`` pixels on its longer side.
     """
     check_output(target, overwrite)
-    named = {name.casefold(): name for name in scene.band_names}
-    names = next(([named[name] for name in order] for order in COLOURS if set(order) <= named.keys()), [])
-    if not names:
-        names = list(scene.band_names[:3] if len(scene.bands) >= 3 else scene.band_names[:1])
-    shown = scene.select(names)
+    shown = in_colours(scene)
     with SceneReader(shown) as reader:
-        values, valid = reader.read(shown.grid.window, _decimated(shown.grid, size))
+        values, valid = reader.read(shown.grid.window, decimated(shown.grid, size))
     colours = np.stack([_stretched(band, valid) for band in values])
     picture = np.ones((*valid.shape, 3), np.float32)
     picture[valid] = np.broadcast_to(colours, (3, *valid.shape)).transpose(1, 2, 0)[valid]
     figure, axes = _canvas(scene.grid, size)
-    axes.imshow(picture, aspect=_aspect(scene.grid, valid.shape), interpolation="nearest")
-    _title(axes, f"{_short(scene.name, 60)} ({', '.join(names)})")
+    axes.imshow(picture, aspect=aspect(scene.grid, valid.shape), interpolation="nearest")
+    _title(axes, f"{short(scene.name, 60)} ({', '.join(shown.band_names)})")
     _save(figure, target, overwrite)
 
 
@@ -61,12 +58,12 @@ def picture_labels(labels: Path, target: Path, *, size: int = 1200, overwrite: b
         counts = np.zeros(256, np.int64)
         for window in label_windows(source.grid):
             counts += np.bincount(source.read(window).ravel(), minlength=256)
-        shown = source.read(source.grid.window, _decimated(source.grid, size))
+        shown = source.read(source.grid.window, decimated(source.grid, size))
     colours = {value: source.colours.get(value, default_colour(value)) for value in range(1, 256)}
-    lookup = np.array([(255, 255, 255), *(_rgb(colours[value]) for value in range(1, 256))], np.uint8)
+    lookup = colour_table(colours, nothing="#ffffff")
     figure, axes = _canvas(source.grid, size)
-    axes.imshow(lookup[shown], aspect=_aspect(source.grid, shown.shape), interpolation="nearest")
-    _title(axes, _short(labels.stem, 60))
+    axes.imshow(lookup[shown], aspect=aspect(source.grid, shown.shape), interpolation="nearest")
+    _title(axes, short(labels.stem, 60))
     _legend(axes, source, counts, colours)
     _save(figure, target, overwrite)
 
@@ -81,28 +78,27 @@ def picture_matrix(
     row_title: str = "",
     column_title: str = "",
     framed: int = 0,
-    largest: float = 1.0,
     overwrite: bool = False,
 ) -> None:
     """Heat map of a matrix (rows, columns) with its numbers.
 
     Args:
-        values: 0 to ``largest``; NaN stays white.
+        values: 0 to 1; NaN stays white.
         rows, columns: their names.
         framed: how many cells of the diagonal are framed (the matched pairs).
     """
     height, width = values.shape
     figure = Figure(figsize=(3.2 + 0.55 * max(width, 4), 2.6 + 0.45 * max(height, 3)), layout="constrained", dpi=_DPI)
     axes = figure.add_subplot()
-    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=largest, aspect="auto")
-    axes.set_xticks(range(width), [_short(name) for name in columns], rotation=90, fontsize=8)
-    axes.set_yticks(range(height), [_short(name) for name in rows], fontsize=8)
+    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(width), [short(name) for name in columns], rotation=90, fontsize=8)
+    axes.set_yticks(range(height), [short(name) for name in rows], fontsize=8)
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_parse_math(False)
-    axes.set_xlabel(_short(column_title, 60), parse_math=False)
-    axes.set_ylabel(_short(row_title, 60), parse_math=False)
+    axes.set_xlabel(short(column_title, 60), parse_math=False)
+    axes.set_ylabel(short(row_title, 60), parse_math=False)
     _title(axes, title)
-    _numbers(axes, values, largest)
+    _numbers(axes, values)
     for place in range(framed):
         axes.add_patch(
             Rectangle((place - 0.47, place - 0.47), 0.94, 0.94, fill=False, edgecolor="#d55e00", linewidth=1.5)
@@ -111,13 +107,13 @@ def picture_matrix(
     _save(figure, target, overwrite)
 
 
-def _numbers(axes: Axes, values: np.ndarray, largest: float) -> None:
+def _numbers(axes: Axes, values: np.ndarray) -> None:
     if max(values.shape) > 40:
         return
     for (row, col), value in np.ndenumerate(values):
         if np.isfinite(value):
             # what would read 0.00 steps back behind the numbers that say something
-            colour = "white" if value > 0.6 * largest else "black" if value >= 0.005 else "#b0b0b0"
+            colour = "white" if value > 0.6 else "black" if value >= 0.005 else "#b0b0b0"
             axes.text(
                 col, row, f"{value:.2f}" if value >= 0.005 else "0", ha="center", va="center", fontsize=7, color=colour
             )
@@ -143,12 +139,18 @@ def _legend(axes: Axes, source: LabelMap, counts: np.ndarray, colours: dict[int,
 
 def _entry(source: LabelMap, value: int, counts: np.ndarray, total: int) -> str:
     share = 100 * int(counts[value]) / total
-    return (
-        f"{_short(source.title(value))}  {share:.1f} %" if share >= 0.05 else f"{_short(source.title(value))}  < 0.1 %"
-    )
+    return f"{short(source.title(value))}  " + (f"{share:.1f} %" if share >= 0.05 else "< 0.1 %")
 
 
-def _decimated(grid: Grid, size: int) -> tuple[int, int]:
+def in_colours(scene: Scene) -> Scene:
+    """A scene with the bands that red, green and blue show: by their names, else the first three, or one for grey."""
+    named = {name.casefold(): name for name in scene.band_names}
+    names = next(([named[name] for name in order] for order in COLOURS if set(order) <= named.keys()), [])
+    return scene.select(names or scene.band_names[: 3 if len(scene.bands) >= 3 else 1])
+
+
+def decimated(grid: Grid, size: int) -> tuple[int, int]:
+    """Rows and columns of a grid brought to at most ``size`` on its longer side."""
     step = max(1.0, max(grid.shape) / size)
     return max(1, round(grid.height / step)), max(1, round(grid.width / step))
 
@@ -165,8 +167,8 @@ def _canvas(grid: Grid, size: int) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _aspect(grid: Grid, shape: tuple[int, ...]) -> float:
-    """Height over width of a pixel of the picture."""
+def aspect(grid: Grid, shape: tuple[int, ...]) -> float:
+    """Height over width of a pixel of a picture (h, w) of a grid."""
     tall, wide = grid.pixel_size
     return (tall * grid.height / shape[0]) / (wide * grid.width / shape[1])
 
@@ -183,14 +185,9 @@ def _title(axes: Axes, text: str) -> None:
     axes.set_title(text, fontsize=11, parse_math=False, pad=6)
 
 
-def _short(text: str, letters: int = _NAME_LETTERS) -> str:
-    """One line of at most ``letters``."""
-    line = " ".join(text.split())
-    return line if len(line) <= letters else line[: letters - 1] + "…"
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+def short(text: str, letters: int = _NAME_LETTERS) -> str:
+    """One line of at most ``letters`` that charts can draw."""
+    return in_a_line(text, letters, "…")
 
 
 def _save(figure: Figure, target: Path, overwrite: bool) -> None:

@@ -1,7 +1,5 @@
 """The points of a sample as files to fill in: a GeoPackage with its strata, or two tables."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pyogrio
 from rsseg.files import replacing, write_text
 from rsseg.label.sample_design import FIELD, STRATUM, TABLE, SampleDesign, strata_path
 from rsseg.label.sampling import Drawn
+from rsseg.publish import ogr
 from rsseg.publish.tables import records_csv
 from rsseg.scene.grid import Grid
 
@@ -38,7 +37,7 @@ def write_sample(target: Path, drawn: Drawn, design: SampleDesign, grid: Grid, o
         return
     xs, ys = grid.xy(drawn.rows + 0.5, drawn.cols + 0.5)  # type: ignore[arg-type]
     points = geopandas.GeoDataFrame(columns, geometry=geopandas.points_from_xy(xs, ys), crs=grid.crs)
-    with replacing(target, overwrite) as part, _no_time():
+    with replacing(target, overwrite) as part, ogr.writing(part):
         pyogrio.write_dataframe(points, part, layer="sample", driver="GPKG", geometry_type="Point")
         pyogrio.write_dataframe(pandas.DataFrame(design.records()), part, layer=TABLE, driver="GPKG", append=True)
 
@@ -49,15 +48,3 @@ def _columns(drawn: Drawn, design: SampleDesign) -> dict[str, Any]:
     count = len(values)
     columns = {"id": np.arange(1, count + 1).tolist(), "row": drawn.rows.tolist(), "col": drawn.cols.tolist()}
     return columns | {STRATUM: values.tolist(), "map_class": names, FIELD: [""] * count}
-
-
-@contextmanager
-def _no_time() -> Iterator[None]:
-    """GeoPackages note when they were written; equal samples shall be equal files."""
-    name = "OGR_CURRENT_DATE"
-    before = pyogrio.get_gdal_config_option(name)
-    pyogrio.set_gdal_config_options({name: "2000-01-01T00:00:00.000Z"})
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options({name: before})

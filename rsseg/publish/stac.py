@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rsseg.errors import UsageError
+from rsseg.files import file_word
 
 VERSION = "1.1.0"
 CATALOG = "catalog.json"
@@ -130,7 +131,7 @@ def file_names(ids: Iterable[str]) -> dict[str, str]:
     """A file for each id: a folder and a file of its name, without marks that a file system or an address minds."""
     found: dict[str, str] = {}
     for name in ids:
-        word = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "item"
+        word = file_word(name).strip("-.") or "item"
         taken = {path.split("/")[0].casefold() for path in found.values()}
         numbers = (word if n == 1 else f"{word}-{n}" for n in range(1, len(found) + 2))
         free = next(text for text in numbers if text.casefold() not in taken)

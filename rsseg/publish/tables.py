@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""Spreadsheets compute a text that begins so; an apostrophe before it makes it a text for them."""
+from rsseg.cells import to_cell
 
 
 def matrix_csv(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], corner: str) -> str:
     """A matrix (rows, columns) with its names; ``corner`` says what rows and columns are."""
-    lines = [[corner, *map(_text, columns)]]
-    lines += [[_text(name), *map(_cell, line)] for name, line in zip(rows, values.tolist(), strict=True)]
+    lines = [[corner, *map(to_cell, columns)]]
+    lines += [[to_cell(name), *map(_cell, line)] for name, line in zip(rows, values.tolist(), strict=True)]
     return _csv(lines)
 
 
@@ -40,11 +39,7 @@ def _csv(lines: Sequence[Sequence[str]]) -> str:
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return f"{value:.6f}" if isinstance(value, float) else _text(value) if isinstance(value, str) else str(value)
-
-
-def _text(name: str) -> str:
-    return f"'{name}" if name.startswith(FORMULA) else name
+    return f"{value:.6f}" if isinstance(value, float) else to_cell(value) if isinstance(value, str) else str(value)
 
 
 def _plain(value: Any) -> Any:

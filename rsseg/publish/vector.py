@@ -4,9 +4,7 @@ The format is that of the file's suffix. Memory is one batch (FlatGeobuf: and 40
 """
 
 import json
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,20 +17,16 @@ import pyarrow.parquet as pq
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 from pyproj import CRS
 
-from rsseg.errors import GridError, RssegError, UsageError
+from rsseg.errors import GridError, UsageError
+from rsseg.publish import ogr
 from rsseg.publish.palette import LabelClass
 from rsseg.publish.vector_styles import layer_style
 from rsseg.scene.grid import Grid
 
 LAYER = "polygons"
 GEOMETRY = "geom"
-
-_OGR_ERRORS = (CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError, pa.ArrowException)
-_DATE = "1970-01-01"
-"""Equal inputs give equal files: formats that keep the day of writing get this one."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +36,20 @@ class VectorFormat:
     name: str
     driver: str | None
     others: tuple[str, ...] = ()
-    dataset_options: Mapping[str, str] | None = None
     layer_options: Mapping[str, str] | None = None
 
 
 FORMATS = {
-    ".gpkg": VectorFormat("GeoPackage", "GPKG", (), None, {"GEOMETRY_NAME": GEOMETRY}),
+    ".gpkg": VectorFormat("GeoPackage", "GPKG", (), {"GEOMETRY_NAME": GEOMETRY}),
     ".parquet": VectorFormat("GeoParquet", None),
     ".fgb": VectorFormat("FlatGeobuf", "FlatGeobuf"),
     ".shp": VectorFormat(
         "Shapefile",
         "ESRI Shapefile",
         (".shx", ".dbf", ".prj", ".cpg"),
-        None,
-        {"ENCODING": "UTF-8", "DBF_DATE_LAST_UPDATE": _DATE},
+        {"ENCODING": "UTF-8", "DBF_DATE_LAST_UPDATE": ogr.DATE},
     ),
-    ".geojson": VectorFormat("GeoJSON", "GeoJSON", (), None, {"RFC7946": "YES", "WRITE_NAME": "NO"}),
+    ".geojson": VectorFormat("GeoJSON", "GeoJSON", (), {"RFC7946": "YES", "WRITE_NAME": "NO"}),
 }
 
 
@@ -141,7 +133,7 @@ def write_vector(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch
         return
     source = _Source(batches)
     try:
-        with _ogr(path):
+        with ogr.writing(path):
             pyogrio.write_arrow(
                 pa.RecordBatchReader.from_batches(schema, source),
                 path,
@@ -150,7 +142,6 @@ def write_vector(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch
                 geometry_name=GEOMETRY,
                 geometry_type="Polygon",
                 crs=grid.crs,
-                dataset_options=kind.dataset_options,
                 layer_options=kind.layer_options,
             )
     finally:
@@ -163,7 +154,7 @@ def write_style_and_classes(path: Path, classes: Sequence[LabelClass], records: 
     """Add the table of classes (a record each) and the default style to a GeoPackage that has its polygons."""
     style = pd.DataFrame([layer_style(LAYER, GEOMETRY, classes)])
     style["update_time"] = pd.to_datetime(style["update_time"])
-    with _ogr(path):
+    with ogr.writing(path):
         pyogrio.write_dataframe(pd.DataFrame(records), path, layer="classes", driver="GPKG")
         pyogrio.write_dataframe(style, path, layer="layer_styles", driver="GPKG", layer_options={"FID": "id"})
 
@@ -178,7 +169,7 @@ def write_zones(path: Path, records: Sequence[Mapping[str, Any]], shapes: Any, c
         frame.to_parquet(path, index=False, compression="zstd")
         return
     table = pd.DataFrame({"value": list(classes), "name": list(classes.values())})
-    with _ogr(path):
+    with ogr.writing(path):
         pyogrio.write_dataframe(
             frame, path, layer="zones", driver="GPKG", promote_to_multi=True, layer_options={"GEOMETRY_NAME": GEOMETRY}
         )
@@ -207,21 +198,6 @@ def _write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBat
     with pq.ParquetWriter(path, schema.with_metadata({"geo": json.dumps(geo)}), compression="zstd") as writer:
         for batch in batches:
             writer.write_batch(batch)
-
-
-@contextmanager
-def _ogr(path: Path) -> Iterator[None]:
-    """Errors as one sentence, and the same bytes at any time of day."""
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": f"{_DATE}T00:00:00.000Z"})
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="'crs' was not provided")
-            yield
-    except _OGR_ERRORS as problem:
-        reason = " ".join(str(problem).split())
-        raise RssegError(f"cannot write {path.name} (GDAL: {reason}); is the disk full?") from problem
-    finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
 def column_types(fields: Mapping[str, Any]) -> pa.Schema:

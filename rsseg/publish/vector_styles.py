@@ -5,6 +5,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from rsseg.publish.gis import clean, xml_text
+from rsseg.publish.ogr import DATE
 from rsseg.publish.palette import LabelClass
 
 
@@ -62,5 +63,5 @@ def layer_style(layer: str, geometry: str, classes: Sequence[LabelClass]) -> dic
         "owner": "",
         "ui": "",
         # equal inputs give equal files: no time of writing
-        "update_time": "1970-01-01T00:00:00Z",
+        "update_time": f"{DATE}T00:00:00Z",
     }

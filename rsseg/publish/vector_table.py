@@ -8,14 +8,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rsseg.errors import GridError
 from rsseg.label.maps import LabelMap
 from rsseg.label.polygons_parts import Polygons
 from rsseg.label.polygons_sums import PixelSums
 from rsseg.label.polygons_trace import ring_areas
-from rsseg.publish.palette import LabelClass, default_colour
+from rsseg.publish.palette import LabelClass, class_of
 from rsseg.publish.vector import column_types, cut, geometries, short_names, vector_format
-from rsseg.scene.area import pixel_areas
+from rsseg.scene.area import known_pixel_areas
 from rsseg.scene.grid import Grid
 
 
@@ -86,9 +85,8 @@ class PolygonTable:
     @property
     def classes(self) -> list[LabelClass]:
         """The classes that have polygons."""
-        values = (int(value) for value in np.flatnonzero(self.polygons))
-        colours = self.source.colours
-        return [LabelClass(value, self.name(value), colours.get(value, default_colour(value))) for value in values]
+        values = [int(value) for value in np.flatnonzero(self.polygons)]
+        return [class_of(value, {value: self.name(value)}, self.source.colours) for value in values]
 
     def records(self) -> list[dict[str, Any]]:
         """The table of classes."""
@@ -114,10 +112,8 @@ def _heights(grid: Grid) -> NDArray[np.float64] | None:
 
     None where nothing says how large pixels are.
     """
-    try:
-        return np.concatenate([[0.0], np.cumsum(pixel_areas(grid))])
-    except GridError:
-        return None
+    rows = known_pixel_areas(grid)
+    return None if rows is None else np.concatenate([[0.0], np.cumsum(rows)])
 
 
 def _areas(lot: Polygons, heights: NDArray[np.float64]) -> NDArray[np.float64]:

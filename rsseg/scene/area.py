@@ -34,6 +34,14 @@ def pixel_areas(grid: Grid) -> np.ndarray:
     return _on_ellipsoid(grid, horizontal, unit)
 
 
+def known_pixel_areas(grid: Grid) -> np.ndarray | None:
+    """``pixel_areas``, or None where nothing says how large pixels are."""
+    try:
+        return pixel_areas(grid)
+    except GridError:
+        return None
+
+
 def _on_ellipsoid(grid: Grid, crs: Any, unit: float) -> np.ndarray:
     """Pixel areas by row, (height,) in square metres; ``unit`` turns the CRS's angles into radians."""
     flattening = 1 / crs.ellipsoid.inverse_flattening if crs.ellipsoid.inverse_flattening else 0.0

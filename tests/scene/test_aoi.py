@@ -15,7 +15,7 @@ from scenes import write_scene
 from shapely.geometry import LineString, Point, Polygon, box
 
 from rsseg.errors import GridError, InputError, UsageError
-from rsseg.pipeline.inputs import aoi_files
+from rsseg.pipeline.aoi import aoi_files
 from rsseg.scene.aoi import Area
 from rsseg.scene.grid import Grid, Window
 from rsseg.scene.polygons import area_polygons

@@ -132,6 +132,12 @@ def confusion(table: np.ndarray, assigned: np.ndarray, classes: tuple[str, ...])
     return Confusion(classes, matrix, tuple(int(owner) for owner in assigned))
 
 
+def row_shares(matrix: np.ndarray) -> np.ndarray:
+    """What part of its row each cell of a matrix (rows, columns) is; NaN in empty rows."""
+    totals = matrix.sum(axis=1, keepdims=True)
+    return np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
+
+
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 

@@ -14,7 +14,7 @@ from rsseg.files import write_text
 from rsseg.label.agreement import VoteTally
 from rsseg.label.comparison import Comparison, count
 from rsseg.label.consensus import PairConsensus
-from rsseg.label.consensus_frame import Frame, relate
+from rsseg.label.consensus_frame import Frame, check_pivot, relate
 from rsseg.label.consensus_reduction import Reduce
 from rsseg.label.mapping import Assignment
 from rsseg.label.maps import LabelMap, Resample
@@ -111,8 +111,7 @@ def consensus(
     Raises: UsageError, InputError, GridError.
     """
     titles = _names(labels, names)
-    if pivot is not None and pivot not in titles:
-        raise UsageError(f"--pivot {pivot} is none of the maps; they are called {', '.join(titles)}")
+    check_pivot(pivot, titles)
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20))
         inputs = [*labels, *([reference] if reference is not None else [])]

@@ -1,13 +1,12 @@
 """The tables and heat maps of the stage ``consensus``."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rsseg.files import write_text
+from rsseg.files import file_word, write_text
 from rsseg.label.consensus import PairConsensus, compare, matched
 from rsseg.label.scores import ReferenceConsensus
 from rsseg.publish.quicklook import picture_matrix
@@ -135,12 +134,7 @@ def write_reference(result: ReferenceConsensus, folder: Path) -> None:
 
 def file_words(groups: Sequence[Sequence[str]]) -> list[str]:
     """A word for each group of names that any file system takes; numbered where two would be the same."""
-    words = ["_".join(_word(name) for name in group) for group in groups]
+    words = ["_".join(map(file_word, group)) for group in groups]
     if len({word.casefold() for word in words}) == len(words):
         return words
     return [f"{number}_{word}" for number, word in enumerate(words, 1)]
-
-
-def _word(name: str) -> str:
-    # names of files end at 255 bytes, and letters may have four
-    return re.sub(r"[^\w.-]+", "-", name).encode()[:80].decode(errors="ignore")

@@ -3,11 +3,9 @@
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from rsseg.files import write_text
 from rsseg.label.mapping import Assignment
-from rsseg.label.metrics.confusion import Confusion
+from rsseg.label.metrics.confusion import Confusion, row_shares
 from rsseg.pipeline.stages.evaluation import Evaluation
 from rsseg.publish.quicklook import picture_matrix
 from rsseg.publish.tables import json_text, matrix_csv, records_csv
@@ -45,10 +43,8 @@ def _write_confusion(name: Assignment, found: Confusion, folder: Path) -> None:
     stem = f"confusion_{_stem(name)}"
     columns = (*found.classes, "unmatched")
     write_text(folder / f"{stem}.csv", matrix_csv(found.matrix, found.classes, columns, ORIENTATION))
-    totals = found.matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(found.matrix, totals, out=np.full(found.matrix.shape, np.nan), where=totals > 0)
     picture_matrix(
-        shares,
+        row_shares(found.matrix),
         found.classes,
         columns,
         folder / f"{stem}.png",

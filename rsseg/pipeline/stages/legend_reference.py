@@ -36,7 +36,7 @@ def named_by_reference(
     with open_reference(reference, source.grid, source.path, field, resample, split) as truth:
         legend = _named(source, truth, field, scene, reporter)
         halves = truth.halves
-    if halves is None or not getattr(halves, _other(halves.split).part):
+    if halves is None:
         return legend
     with open_reference(reference, source.grid, source.path, field, resample, _other(halves.split)) as held_out:
         return _scored(legend, source, held_out, reporter)

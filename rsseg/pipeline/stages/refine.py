@@ -25,9 +25,9 @@ from rsseg.pipeline.aoi import aoi_files
 from rsseg.pipeline.inputs import reading
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.labels import LabelClass, LabelMapWriter, sidecars
-from rsseg.publish.palette import default_colour
+from rsseg.publish.palette import class_of
 from rsseg.scene.grid import Window
-from rsseg.scene.raster import CACHE_BYTES, open_raster
+from rsseg.scene.raster import CACHE_BYTES
 from rsseg.scene.sensors import open_scene
 
 
@@ -74,7 +74,8 @@ def refine(
         check_same_grid(source, opened)
         (pixels,) = stack.enter_context(reading([opened]))
         classes, before = _classes(source), stack.enter_context(LabelMap(labels))
-        tags = {**_tags(source), "refined_from": labels.name, **chosen.tags}
+        software = {"software": f"rsseg {rsseg.__version__}"}
+        tags = {**source.tags, **software, "refined_from": labels.name, **chosen.tags}
         writer = LabelMapWriter(output, source.grid, classes, tags=tags, overwrite=overwrite)
         changed = _write(_refined(source, pixels, chosen), before, writer, reporter)
     found = {value: int(count) for value, count in enumerate(writer.counts) if value and count}
@@ -113,14 +114,4 @@ def _classes(source: LabelMap) -> list[LabelClass]:
     found[list(source.names)] = True
     for _, (labels,) in strips([source], source.grid):
         found |= np.bincount(labels.ravel(), minlength=256) > 0
-    return [
-        LabelClass(value, source.names.get(value, f"cluster {value}"), source.colours.get(value, default_colour(value)))
-        for value in np.flatnonzero(found[1:]).astype(int) + 1
-    ]
-
-
-def _tags(source: LabelMap) -> dict[str, str]:
-    """What the map says of itself."""
-    with open_raster(source.path) as dataset:
-        tags = {key: text for key, text in dataset.tags().items() if key != "AREA_OR_POINT"}
-    return {**tags, "software": f"rsseg {rsseg.__version__}"}
+    return [class_of(int(value), source.names, source.colours) for value in np.flatnonzero(found[1:]) + 1]

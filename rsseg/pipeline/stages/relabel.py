@@ -21,7 +21,7 @@ from rsseg.progress import SILENT, Reporter
 from rsseg.publish.class_colours import coloured
 from rsseg.publish.gis import clean
 from rsseg.publish.labels import LabelMapWriter, sidecars
-from rsseg.scene.raster import CACHE_BYTES, open_raster
+from rsseg.scene.raster import CACHE_BYTES
 from rsseg.scene.sensors import open_scene
 
 
@@ -125,8 +125,6 @@ def _write(
 
 def _tags(source: LabelMap, legend: Legend, named: Path) -> dict[str, str]:
     """Where the map came from: what the map of clusters says of itself, and the legend."""
-    with open_raster(source.path) as dataset:
-        tags = {key: text for key, text in dataset.tags().items() if key != "AREA_OR_POINT"}
     made = {"legend_by": clean(legend.made["by"])} if "by" in legend.made else {}
     files = {"clusters_from": clean(source.path.name), "legend": clean(named.name)}
-    return {**tags, "software": f"rsseg {rsseg.__version__}", **files, **made}
+    return {**source.tags, "software": f"rsseg {rsseg.__version__}", **files, **made}

@@ -12,9 +12,9 @@ from rsseg.files import check_output, write_text
 from rsseg.pipeline.folders import result_folder
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.report.embedding import EMBEDDINGS, Embedding
-from rsseg.publish.report.folder import open_run
 from rsseg.publish.report.images import TABLE, Album
 from rsseg.publish.report.page import report_page
+from rsseg.publish.run_folder import open_run
 from rsseg.scene.raster import CACHE_BYTES
 
 PAGE = "report.html"

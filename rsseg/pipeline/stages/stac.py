@@ -16,7 +16,7 @@ from rsseg.pipeline.folders import result_folder
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish import stac as form
 from rsseg.publish.labels import sidecars
-from rsseg.publish.report.folder import MapFiles, RunFolder, SceneFolder, open_run
+from rsseg.publish.run_folder import MapFiles, RunFolder, SceneFolder, open_run
 from rsseg.publish.stac import CATALOG, Entry
 from rsseg.publish.stac_assets import Digest, file_asset, labels_asset, metres, projection, raster_asset
 from rsseg.publish.stac_footprint import footprint

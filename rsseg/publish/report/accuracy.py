@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from rsseg.publish.report.folder import SceneFolder
+from rsseg.label.metrics.confusion import row_shares
 from rsseg.publish.report.heat import heat_table
 from rsseg.publish.report.html import Html, Section, join, name, number, table, tag
+from rsseg.publish.run_folder import SceneFolder
 
 _OVERALL = (
     ("overall_accuracy", "Accuracy"),
@@ -95,13 +96,11 @@ def _confusion(scene: SceneFolder, model: str, way: str, scored: Mapping[str, An
         return Html("")
     if counts.shape != (len(rows), len(columns)) or not counts.size:
         return Html("")
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
     orientation = str(matrix.get("orientation", "rows reference, columns map"))
     told = f": {orientation}; pixels, coloured by their share of the row"
     caption = join([f"Confusion matrix {way} of ", name(model), " on ", name(scene.name), told])
     return heat_table(
-        shares,
+        row_shares(counts),
         [name(item) for item in rows],
         [name(item) for item in columns],
         caption=caption,

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from rsseg.publish.palette import rgb
 from rsseg.publish.quicklook import picture_matrix
-from rsseg.publish.report.folder import SceneFolder
 from rsseg.publish.report.heat import heat_table
 from rsseg.publish.report.html import Html, Section, join, name, number, percent, table, tag
-from rsseg.publish.report.images import Album, indexed_png, rgb, scaled
+from rsseg.publish.report.images import Album, indexed_png, scaled
 from rsseg.publish.report.pairs import Match, Pair, pairs_of, titles_of
 from rsseg.publish.report.scenes import MapView
+from rsseg.publish.run_folder import SceneFolder
 
 PANELS = 6
 """How many of the largest matches of a pair are shown; of several pairs, fewer each."""

@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rsseg.publish.report.folder import ModelEntry
 from rsseg.publish.report.html import Html, Section, join, name, number, table, tag
 from rsseg.publish.report.images import Album, figure_of
 from rsseg.publish.report.spectra import panels as empty_panels
 from rsseg.publish.report.spectra import style
 from rsseg.publish.report.values import said
+from rsseg.publish.run_folder import ModelEntry
 
 _PLACES = ("epoch", "phase", "run", "seconds", "steps", "step")
 """Keys of a history that say where in the training a line belongs, not how it went."""

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rsseg.errors import RssegError
-from rsseg.publish.report.folder import SceneFolder
 from rsseg.publish.report.html import Html, Section, join, name, number, percent, tag
 from rsseg.publish.report.images import Album, figure_of
 from rsseg.publish.report.scenes import MapView, matched
+from rsseg.publish.run_folder import SceneFolder
 from rsseg.scene.grid import Grid, Window
 from rsseg.scene.source import Scene
 

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from rsseg.files import file_word
 from rsseg.publish.report.html import Html, clean, tag
 from rsseg.publish.tables import records_csv
-from rsseg.scene.grid import Grid
 
 Kind = Literal["png", "jpeg"]
 
@@ -22,17 +21,6 @@ TABLE = "pictures.csv"
 """Lists the pictures of a report's folder; no other folder has it."""
 
 _DPI = 150
-
-
-def decimated(grid: Grid, size: int) -> tuple[int, int]:
-    """Rows and columns of a grid brought to at most ``size`` on its longer side."""
-    step = max(1.0, max(grid.shape) / size)
-    return max(1, round(grid.height / step)), max(1, round(grid.width / step))
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """Red, green and blue of ``#rrggbb``."""
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 def indexed_png(values: np.ndarray, colours: np.ndarray, clear: int | None = None) -> bytes:
@@ -121,7 +109,7 @@ class Album:
 
     def _name(self, title: str) -> str:
         """A file name that no other picture has, whatever letters the title has."""
-        word = re.sub(r"[^\w.-]+", "-", title)[:80].strip(".-") or "picture"
+        word = file_word(title).strip(".-") or "picture"
         taken = {record["file"].casefold() for record in self.records}
         names = (f"{word}{'' if place == 1 else f'-{place}'}.png" for place in range(1, len(taken) + 2))
         return next(item for item in names if item.casefold() not in taken)

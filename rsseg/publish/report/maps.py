@@ -5,14 +5,13 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 
-from rsseg.publish.report.folder import SceneFolder
+from rsseg.label.shares import NO_SHARE, SHARE_STEPS
+from rsseg.publish.quicklook import aspect
 from rsseg.publish.report.html import Html, Section, join, name, number, paragraphs, percent, plain, table, tag
 from rsseg.publish.report.images import Album, figure_of, indexed_png, lightest, scaled
 from rsseg.publish.report.marks import marks
 from rsseg.publish.report.scenes import MapView, SceneView
-
-CONFIDENCE_SHARE = 254
-"""The stored value that stands for a share of 1; 255 is no data."""
+from rsseg.publish.run_folder import SceneFolder
 
 
 def maps_section(scenes: Sequence[tuple[SceneFolder, SceneView | None, Sequence[MapView]]], album: Album) -> Section:
@@ -52,19 +51,12 @@ def _layer(stem: str, figure: Html, beside: Html) -> Html:
     return tag("div", figure, beside, class_="layer", id=f"layer-{stem}")
 
 
-def _aspect(item: MapView) -> float:
-    tall, wide = item.grid.pixel_size
-    return (tall * item.grid.height / item.shown.shape[0]) / (wide * item.grid.width / item.shown.shape[1])
-
-
 def _scene_figure(folder: SceneFolder, view: SceneView, album: Album, anchor: str) -> Html:
     shown = " ".join(f"{channel} shows {band}." for channel, band in zip(_CHANNELS, view.bands, strict=False))
     if len(view.bands) == 1:
         shown = f"Grey shows {view.bands[0]}."
     title = f"{folder.name} scene"
-    grid, shape = view.shown.grid, view.picture.shape
-    tall, wide = grid.pixel_size
-    size = scaled(shape, (tall * grid.height / shape[0]) / (wide * grid.width / shape[1]))
+    size = scaled(view.picture.shape, aspect(view.shown.grid, view.picture.shape))
     alt = f"The scene {folder.name}. {shown}"
     light, kind, png = lightest(view.picture)
     image = album.add(title, light, alt, kind=kind, shown=size, file=png, id=anchor, class_="pixels")
@@ -81,7 +73,7 @@ def _map_figure(stem: str, folder: SceneFolder, item: MapView, album: Album) -> 
     told = ", ".join(f"{item.titles[value]} {percent(item.share(value))}" for value in largest)
     alt = f"Map of {folder.name} by {item.model}. Largest: {told}."
     data = indexed_png(item.shown, colours, clear=0)
-    size = scaled(item.shown.shape, _aspect(item))
+    size = scaled(item.shown.shape, aspect(item.grid, item.shown.shape))
     image = album.add(f"{folder.name} map {item.model}", data, alt, shown=size, id=f"image-{stem}", class_="pixels")
     framed = tag("div", image, marks(item), class_="frame")
     caption = join(["Map by ", name(item.model), ". Numbers on it are those of the legend."])
@@ -114,14 +106,14 @@ def _hectares(area: float) -> Html:
 
 
 def _confidence_figure(stem: str, folder: SceneFolder, item: MapView, values: np.ndarray, album: Album) -> Html:
-    size = scaled(values.shape, _aspect(item))
-    known = values[values <= CONFIDENCE_SHARE]
-    mean = float(known.mean()) / CONFIDENCE_SHARE if known.size else float("nan")
+    size = scaled(values.shape, aspect(item.grid, item.shown.shape))
+    known = values[values <= SHARE_STEPS]
+    mean = float(known.mean()) / SHARE_STEPS if known.size else float("nan")
     alt = f"Confidence of {item.model} on {folder.name}: dark blue is low, yellow is high. Its mean is {number(mean)}."
     colours = confidence_colours()
     # half as fine: it shows where to look, and does not compress well
     light, kind, _ = lightest(colours[values[::2, ::2]] if max(values.shape) > 500 else colours[values])
-    file = indexed_png(values, colours, clear=255)
+    file = indexed_png(values, colours, clear=NO_SHARE)
     title = f"{folder.name} confidence {item.model}"
     image = album.add(title, light, alt, kind=kind, file=file, shown=size, id=f"image-{stem}", class_="pixels")
     caption = join(["Confidence of ", name(item.model), f", mean {number(mean)}"])
@@ -130,9 +122,9 @@ def _confidence_figure(stem: str, folder: SceneFolder, item: MapView, values: np
 
 def confidence_colours() -> np.ndarray:
     """Colours (256, 3) uint8 of stored confidences: cividis, which the colour-blind see as all others do."""
-    shares = np.minimum(np.arange(256) / CONFIDENCE_SHARE, 1)
+    shares = np.minimum(np.arange(256) / SHARE_STEPS, 1)
     table = np.rint(255 * matplotlib.colormaps["cividis"](shares)[:, :3]).astype(np.uint8)
-    table[255] = 255
+    table[NO_SHARE] = 255
     return table
 
 

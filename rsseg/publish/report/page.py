@@ -11,7 +11,6 @@ from rsseg.publish.report.accuracy import accuracy_section, assignments
 from rsseg.publish.report.consensus import consensus_section
 from rsseg.publish.report.curves import curves_section
 from rsseg.publish.report.embedding import Embedding, embedding_section
-from rsseg.publish.report.folder import RunFolder, SceneFolder
 from rsseg.publish.report.html import Html, Section, definitions, join, name, number, percent, tag
 from rsseg.publish.report.images import Album
 from rsseg.publish.report.maps import maps_section
@@ -23,6 +22,7 @@ from rsseg.publish.report.spectra import spectra_section
 from rsseg.publish.report.spectra import words as said_units
 from rsseg.publish.report.style import STYLE
 from rsseg.publish.report.tables import tables_section
+from rsseg.publish.run_folder import RunFolder, SceneFolder
 
 LARGEST, SMALLEST = 900, 300
 """Sides of the pictures in pixels: of a few, and of so many that the page would grow heavy."""

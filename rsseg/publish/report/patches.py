@@ -8,11 +8,12 @@ import rasterio
 
 from rsseg.errors import RssegError
 from rsseg.label.maps import strips
+from rsseg.label.shares import NO_SHARE, SHARE_STEPS
 from rsseg.progress import SILENT, Reporter
-from rsseg.publish.report.folder import SceneFolder
 from rsseg.publish.report.html import Html, Section, join, name, number, table, tag
 from rsseg.publish.report.images import Album, lightest
 from rsseg.publish.report.scenes import MapView, SceneView, matched
+from rsseg.publish.run_folder import SceneFolder
 from rsseg.scene.grid import Grid, Window
 from rsseg.scene.raster import gdal_errors, open_raster, to_rasterio
 
@@ -152,7 +153,7 @@ def blocks_of(labels: np.ndarray, confidence: np.ndarray, top: int) -> Blocks:
     shape = (down, BLOCK, across, BLOCK)
     cells, votes = labels[cut].reshape(shape), confidence[cut].reshape(shape)
     middle = cells[:, BLOCK // 2, :, BLOCK // 2]
-    same = (cells == middle[:, None, :, None]) & (votes != 255)
+    same = (cells == middle[:, None, :, None]) & (votes != NO_SHARE)
     count = same.sum(axis=(1, 3))
     total = np.where(same, votes, 0).sum(axis=(1, 3), dtype=np.int64)
     rows, cols = np.nonzero((middle > 0) & (count > 0))
@@ -162,7 +163,7 @@ def blocks_of(labels: np.ndarray, confidence: np.ndarray, top: int) -> Blocks:
         cols * BLOCK,
         middle[rows, cols],
         counts / BLOCK**2,
-        total[rows, cols] / (254 * counts),
+        total[rows, cols] / (SHARE_STEPS * counts),
     )
 
 

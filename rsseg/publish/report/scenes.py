@@ -6,20 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from rsseg.errors import GridError, RssegError
+from rsseg.errors import RssegError
 from rsseg.label.maps import LabelMap, strips
+from rsseg.label.shares import NO_SHARE
 from rsseg.label.spectra import ClusterSpectra, cluster_spectra
 from rsseg.progress import SILENT, Reporter
-from rsseg.publish.palette import default_colour
-from rsseg.publish.quicklook import COLOURS
-from rsseg.publish.report.folder import MapFiles, SceneFolder
-from rsseg.publish.report.images import decimated, rgb
-from rsseg.scene.area import pixel_areas
+from rsseg.publish.palette import default_colour, rgb
+from rsseg.publish.quicklook import decimated, in_colours
+from rsseg.publish.run_folder import MapFiles, SceneFolder
+from rsseg.scene.area import known_pixel_areas
 from rsseg.scene.grid import Grid
 from rsseg.scene.raster import gdal_errors, open_raster, same_grid
 from rsseg.scene.source import Scene
-
-NO_CONFIDENCE = 255
 
 
 @dataclass(frozen=True)
@@ -46,12 +44,9 @@ class SceneView:
 def view_scene(scene: Scene, size: int) -> SceneView:
     """Read a scene decimated to ``size`` pixels on its longer side; each band from its 2nd to its 98th percentile.
 
-    Near infrared, red and green are shown, or red, green and blue, as far as the bands' names say which they are.
+    The bands are those of ``quicklook.in_colours``.
     """
-    named = {band.casefold(): band for band in scene.band_names}
-    orders = (COLOURS[1], COLOURS[0]) if set(COLOURS[1]) <= named.keys() and "nir" not in named else COLOURS
-    names = next(([named[band] for band in order] for order in orders if set(order) <= named.keys()), [])
-    shown = scene.select(names or scene.band_names[: 3 if len(scene.bands) >= 3 else 1])
+    shown = in_colours(scene)
     with shown.open() as reader:
         values, valid = reader.read(shown.grid.window, decimated(shown.grid, size))
     limits = np.array([_limits(band, valid) for band in values])
@@ -149,10 +144,8 @@ def _sizes(source: LabelMap, reporter: Reporter) -> tuple[np.ndarray, np.ndarray
 
 def _row_hectares(grid: Grid) -> np.ndarray | None:
     """Hectares of a pixel of each row, (height,); None where nothing says how large pixels are."""
-    try:
-        return pixel_areas(grid) / 1e4
-    except GridError:
-        return None
+    rows = known_pixel_areas(grid)
+    return None if rows is None else rows / 1e4
 
 
 def _strip_areas(labels: np.ndarray, found: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -188,7 +181,7 @@ def _confidence(path: Path | None, size: int) -> np.ndarray | None:
     with open_raster(path) as dataset, gdal_errors(f"read {path}: it is truncated or damaged"):
         shape = decimated(Grid(dataset.height, dataset.width), size)
         values: np.ndarray = dataset.read(1, out_shape=shape)
-    known = values[values != NO_CONFIDENCE]
+    known = values[values != NO_SHARE]
     return values if values.dtype == np.uint8 and known.size and known.min() < known.max() else None
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from rsseg.files import digest
-from rsseg.publish.report.folder import RunFolder, read_json
 from rsseg.publish.report.html import Html, Section, definitions, join, name, number, table, tag
 from rsseg.publish.report.values import said
+from rsseg.publish.run_files import read_json
+from rsseg.publish.run_folder import RunFolder
 
 
 def settings_section(run: RunFolder) -> Section:

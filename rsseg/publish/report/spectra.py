@@ -7,10 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rsseg.label.spectra import ClusterSpectra
-from rsseg.publish.report.folder import SceneFolder
+from rsseg.publish.quicklook import short
 from rsseg.publish.report.html import Html, Section, join, name, number, percent, table, tag
 from rsseg.publish.report.images import Album, figure_of
 from rsseg.publish.report.scenes import MapView
+from rsseg.publish.run_folder import SceneFolder
 
 _PANELS = 24
 _NAME_LETTERS = 20
@@ -90,7 +91,9 @@ def _panel(axes: Axes, item: MapView, spectra: ClusterSpectra, value: int, seen:
     # a dark core: pale colours alone would not be seen on white
     axes.plot(places, mean, color="#303030", linewidth=3, zorder=3, solid_capstyle="round")
     axes.plot(places, mean, color=colour, linewidth=2, zorder=4, marker="o", markersize=3.5, markeredgecolor="#303030")
-    axes.set_title(f"{value}  {_short(item.titles[value])}", fontsize=7, parse_math=False, loc="left", pad=2)
+    axes.set_title(
+        f"{value}  {short(item.titles[value], _NAME_LETTERS)}", fontsize=7, parse_math=False, loc="left", pad=2
+    )
     axes.margins(x=0.12)
     style(axes)
 
@@ -106,7 +109,7 @@ def style(axes: Axes) -> None:
 def _label_bands(axes: np.ndarray, shown: int, across: int, bands: Sequence[str]) -> None:
     """The bands' names under the lowest panel of each column."""
     for place, one in enumerate(axes[:shown]):
-        one.set_xticks(range(len(bands)), [_short(band, 10) for band in bands], rotation=90 if len(bands) > 4 else 0)
+        one.set_xticks(range(len(bands)), [short(band, 10) for band in bands], rotation=90 if len(bands) > 4 else 0)
         for label in one.get_xticklabels():
             label.set_parse_math(False)
         one.tick_params(axis="x", labelbottom=place + across >= shown)
@@ -120,7 +123,7 @@ def _sizes(item: MapView) -> Figure:
     shares = [100 * item.share(value) for value in values]
     bars = axes.barh(range(len(values)), shares, color=[item.colours[value] for value in values], edgecolor="#404040")
     axes.bar_label(bars, [f"{share:.1f} %" for share in shares], fontsize=7, padding=2)
-    axes.set_yticks(range(len(values)), [f"{value}  {_short(item.titles[value], 36)}" for value in values], fontsize=7)
+    axes.set_yticks(range(len(values)), [f"{value}  {short(item.titles[value], 36)}" for value in values], fontsize=7)
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
     axes.invert_yaxis()
@@ -149,9 +152,3 @@ def _table(item: MapView, spectra: ClusterSpectra, folder: SceneFolder) -> Html:
 def _pair(mean: float, spread: float) -> Html:
     digits = 4 if max(abs(mean), spread) < 10 else 1
     return tag("td", f"{number(mean, digits)} \u00b1 {number(spread, digits)}", class_="n")
-
-
-def _short(text: str, letters: int = _NAME_LETTERS) -> str:
-    """One line of at most ``letters`` that charts can draw."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return line if len(line) <= letters else line[: letters - 1] + "\u2026"

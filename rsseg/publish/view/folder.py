@@ -1,9 +1,8 @@
 """What a run folder, or a single map, has to show: scenes, and for each its layers from the top to the bottom."""
 
-import json
 import warnings
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,7 @@ import yaml
 
 from rsseg.errors import GridError, InputError, RssegError, RssegWarning, UsageError
 from rsseg.label.reference import is_vector
-from rsseg.publish.run_files import lies_at
+from rsseg.publish.run_files import lies_at, open_run_scene, read_json
 from rsseg.publish.view.legends import NamedValues, naming_of
 from rsseg.publish.view.sources import LabelSource, ReferenceSource, SceneSource, Source, ValueSource
 from rsseg.scene.grid import Grid
@@ -121,7 +120,7 @@ def _told_reference(folder: Path, row: dict[str, Any]) -> tuple[Path | None, str
 
 def _told(folder: Path) -> dict[str, dict[str, Any]]:
     """What ``run.json`` says of each scene, by its name, in its order; empty for a run that is not finished."""
-    rows = _json(folder / "run.json").get("scenes")
+    rows = read_json(folder / "run.json").get("scenes")
     named = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     return {row["name"]: row for row in named if isinstance(row.get("name"), str)}
 
@@ -185,32 +184,28 @@ def _add_comparison(viewed: ViewedScene, path: Path) -> None:
 
 
 def _scene_source(folder: Path, place: Path, told: dict[str, Any], notes: list[str]) -> SceneSource | None:
-    made, given = place / "toa.tif", told.get("path")
-    if made.is_file():
-        return scene_source(made, None, None)
-    if not isinstance(given, str):
-        notes.append("which scene the maps are of is not known: the run is not finished (no run.json)")
-        return None
-    path = lies_at(folder, given)
-    if path is None:
-        notes.append(f"the scene is not shown: it is no longer at {given}")
-        return None
-    settings = _yaml(folder / "run.yaml")
+    """The scene of a run's maps, or a note that says why it is not shown."""
     try:
-        aoi = Path(str(told["aoi"])) if told.get("aoi") else None
-        return scene_source(path, settings.get("bands"), settings.get("scale"), aoi)
+        with _warned_before():
+            scene = open_run_scene(folder, place.name, told, _yaml(folder / "run.yaml"))
+        if scene is not None:
+            return SceneSource(scene)
     except RssegError as problem:
         notes.append(f"the scene is not shown: {problem}")
         return None
+    if "path" in told:
+        notes.append(f"the scene is not shown: it is no longer at {told['path']}")
+    else:
+        notes.append("which scene the maps are of is not known: the run is not finished (no run.json)")
+    return None
 
 
-def scene_source(
-    path: Path, bands: Sequence[str] | None, scale: Sequence[float] | None, aoi: Path | None = None
-) -> SceneSource:
-    """A scene, or its part inside the polygons ``aoi``, to show; what there is to warn of was said before."""
+@contextmanager
+def _warned_before() -> Iterator[None]:
+    """What there is to warn of was said when the map was made."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RssegWarning)
-        return SceneSource(open_scene(path, bands=bands, scale=scale, aoi=aoi))
+        yield
 
 
 def open_map(
@@ -227,7 +222,8 @@ def open_map(
     Names go to STEM.legend.yaml beside the map, or, where the map was made by the legend of that name, to
     STEM.edited.legend.yaml.
     """
-    source = scene_source(scene, bands, scale) if scene is not None else None
+    with _warned_before():
+        source = SceneSource(open_scene(scene, bands=bands, scale=scale)) if scene is not None else None
     shown = LabelSource(labels)
     target = labels.with_suffix(".legend.yaml")
     if _made_by(labels) == target.name:
@@ -245,13 +241,6 @@ def open_map(
 def _made_by(labels: Path) -> str | None:
     with open_raster(labels) as dataset:
         return dataset.tags().get("legend")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    return {}
 
 
 def _yaml(path: Path) -> dict[str, Any]:

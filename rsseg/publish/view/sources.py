@@ -3,8 +3,8 @@
 A source is read decimated, from its overviews where it has some: memory is that of a tile, whatever the raster's size.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +16,8 @@ import rasterio
 from rsseg.label.maps import LabelMap
 from rsseg.label.reference import Reference, open_reference
 from rsseg.publish.class_colours import class_colours
-from rsseg.publish.palette import default_colour
-from rsseg.publish.quicklook import COLOURS
+from rsseg.publish.palette import colour_table, default_colour
+from rsseg.publish.quicklook import in_colours
 from rsseg.publish.view.opened import Opened, Stamp, stamp_of
 from rsseg.publish.view.pictures import Tile, palette_png, rgba_png
 from rsseg.scene.grid import Grid, Window
@@ -60,8 +60,7 @@ class SceneSource:
 
     def __init__(self, scene: Scene) -> None:
         self.scene, self.path, self.grid = scene, scene.path, scene.grid
-        shown = replace(scene, bands=tuple(scene.bands[place] for place in _shown(scene.band_names)))
-        self._shown, self._all = Opened(scene.path, shown.open), Opened(scene.path, scene.open)
+        self._shown, self._all = Opened(scene.path, in_colours(scene).open), Opened(scene.path, scene.open)
         self._coarse = max(0, (-(-max(scene.grid.shape) // _COPY) - 1).bit_length())
 
     @property
@@ -133,13 +132,6 @@ def _coloured(values: np.ndarray, valid: np.ndarray, limits: np.ndarray) -> np.n
     pixels[..., :3] = np.rint(255 * np.broadcast_to(scaled, (3, *valid.shape))).transpose(1, 2, 0)
     pixels[..., 3] = 255 * valid
     return pixels
-
-
-def _shown(names: Sequence[str]) -> Sequence[int]:
-    """Places of the bands for red, green and blue: by their names, else the first three, or one for grey."""
-    places = {name.casefold(): place for place, name in enumerate(names)}
-    order = next((order for order in COLOURS if set(order) <= places.keys()), ())
-    return [places[name] for name in order] or range(3 if len(names) >= 3 else 1)
 
 
 class LabelSource:
@@ -278,9 +270,8 @@ class ReferenceSource:
 
 
 def _palette(colours: Mapping[int, str]) -> np.ndarray:
-    """Red, green and blue of each value: (256, 3) uint8."""
-    texts = ["#000000", *(colours.get(value, default_colour(value)) for value in range(1, 256))]
-    return np.array([[int(text[i : i + 2], 16) for i in (1, 3, 5)] for text in texts], np.uint8)
+    """The colours of a tile, (256, 3) uint8; that of 0, which is transparent, is never seen."""
+    return colour_table(colours, nothing="#000000")
 
 
 @lru_cache

@@ -13,7 +13,6 @@ from runs import write_confidence, write_run
 from rsseg.publish.report.consensus import panel_codes
 from rsseg.publish.report.curves import series, smoothed
 from rsseg.publish.report.embedding import embedded, patch_features
-from rsseg.publish.report.folder import MapFiles, open_run
 from rsseg.publish.report.heat import background, ink
 from rsseg.publish.report.html import Html, clean, join, number, plain, table, tag
 from rsseg.publish.report.images import Album, indexed_png, scaled
@@ -21,6 +20,7 @@ from rsseg.publish.report.marks import widest
 from rsseg.publish.report.pairs import Match, pairs_of
 from rsseg.publish.report.patches import BLOCK, WINDOW, blocks_of, extremes, spread
 from rsseg.publish.report.scenes import view_map, view_scene
+from rsseg.publish.run_folder import MapFiles, open_run
 from rsseg.scene.grid import Grid
 from rsseg.scene.sensors import open_scene
 

@@ -10,8 +10,7 @@ from typing import Any
 import yaml
 
 from rsseg.errors import InputError, RssegError
-from rsseg.publish.run_files import lies_at
-from rsseg.scene.sensors import open_scene
+from rsseg.publish.run_files import open_run_scene, read_json
 from rsseg.scene.source import Scene
 
 
@@ -105,15 +104,6 @@ def open_run(folder: Path) -> RunFolder:
     return RunFolder(folder, config, provenance, models, scenes)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file's object; empty if it is absent, damaged or something else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _plain(name: Any) -> bool:
     """Whether a scene's name is that of a folder right inside the run."""
     return isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name
@@ -177,13 +167,10 @@ def _scene(folder: Path, item: Mapping[str, Any], config: Mapping[str, Any], mod
 
 
 def _opened(folder: Path, item: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Scene | None, str]:
-    """The scene that the maps were made of: the run's own reflectance, or where the run says that it read it."""
-    made, told = folder / item["name"] / "toa.tif", str(item.get("path", ""))
-    source = made if made.exists() else lies_at(folder, told) if told else None
-    if source is None:
-        return None, f"The scene is not at {told} any more, so that nothing is shown of its pixels."
+    """The scene that the maps were made of, or why there is none."""
     try:
-        aoi = Path(str(item["aoi"])) if item.get("aoi") and source != made else None
-        return open_scene(source, bands=config.get("bands"), scale=config.get("scale"), aoi=aoi), ""
+        scene = open_run_scene(folder, item["name"], item, config)
     except RssegError as problem:
         return None, f"The scene cannot be shown: {problem}."
+    gone = f"The scene is not at {item.get('path', '')} any more, so that nothing is shown of its pixels."
+    return scene, gone if scene is None else ""
