@@ -38,7 +38,8 @@ slow: $(READY)
 demo: $(READY)
 	@$(BIN)/rsseg run quick sample_data/liss4_january sample_data/liss4_march.zip -o demo \
 		--reference sample_data/liss4_january_reference.gpkg --reference sample_data/liss4_march_reference.gpkg --field class
-	@echo "open demo/liss4_january/pictures/recal.png, or drag demo/liss4_january/labels/recal.tif into QGIS"
+	@$(BIN)/rsseg report demo --overwrite
+	@echo "open demo/report.html, or drag demo/liss4_january/labels/recal.tif into QGIS; $(BIN)/rsseg view demo shows all maps"
 
 sample-data: $(READY)
 	RSSEG=$(BIN)/rsseg sample_data/make.sh

@@ -93,7 +93,7 @@ def _told(result: "MapResult") -> list[str]:
     legend, clusters = labels.with_suffix(".legend.yaml"), labels.parent.parent / "clusters" / labels.name
     return [
         *lines,
-        "next: open the map in QGIS; its names and colours come with it",
+        f"next: open the map in QGIS, where its names and colours come with it, or: rsseg view {result.run.folder}",
         f"      to rename or join classes: edit a copy of {legend}, then",
         f"      rsseg relabel {clusters} --legend COPY.yaml -o MY_MAP.tif",
     ]

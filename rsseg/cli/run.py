@@ -106,3 +106,4 @@ def _summarise(result: Any) -> None:
             click.echo(f"{title}:")
             for path in paths:
                 click.echo(f"  {path}")
+    click.echo(f"next: rsseg report {result.folder} makes one page of it, rsseg view {result.folder} shows its maps")

@@ -19,7 +19,7 @@ from rsseg.cli import options
 def command(run: Path, output: Path | None, as_json: bool, reporter: Any, **given: Any) -> None:
     """Write a static STAC catalogue of RUN, a folder that rsseg run or rsseg map wrote.
 
-    An item a scene and an item a label map, which refer to the run's files by relative addresses.
+    An item a scene, an item a label map and an item a model, which refer to the run's files by relative addresses.
     """
     from rsseg.pipeline.stages.stac import stac
 

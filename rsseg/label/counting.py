@@ -2,10 +2,30 @@
 
 import numpy as np
 
-from rsseg.label.maps import strips
+from rsseg.label.contingency import contingency
+from rsseg.label.maps import LabelMap, LabelReader, strips
 from rsseg.label.numbered import NumberedMap, pair_counts
 from rsseg.label.reference import PointReference, Reference, check_touches
 from rsseg.progress import Reporter
+
+
+def meetings(source: LabelMap, other: LabelReader, classes: int, title: str, reporter: Reporter) -> np.ndarray:
+    """How often each value of a map meets each code of something else on its grid, no data included.
+
+    Both are read once, in strips of 512 rows.
+
+    Args:
+        classes: the largest code.
+        title: what the progress calls it.
+
+    Returns: (256, classes + 1) int64.
+    """
+    table = np.zeros((256, classes + 1), np.int64)
+    with reporter.task(title, source.grid.height) as task:
+        for window, (labels, codes) in strips((source, other), source.grid):
+            table += contingency(labels, codes, 255, classes)
+            task.advance(window.height)
+    return table
 
 
 def count(source: NumberedMap, truth: Reference, reporter: Reporter) -> np.ndarray:

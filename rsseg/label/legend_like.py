@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsseg.errors import GridError, InputError, UsageError
-from rsseg.label.contingency import contingency
+from rsseg.label.counting import meetings
 from rsseg.label.legend import Legend
-from rsseg.label.maps import LabelMap, describe, strips
+from rsseg.label.maps import LabelMap, describe
 from rsseg.label.merging import distances, doubts
 from rsseg.label.reduction import by_reference, by_spectrum, legend_of
 from rsseg.label.spectra import ClusterSpectra
@@ -38,16 +38,12 @@ def classes_of(source: LabelMap, pixels: np.ndarray) -> MapClasses:
     return MapClasses(tuple(values), names, tuple(source.colours.get(value) for value in values))
 
 
-def meetings(source: LabelMap, other: LabelMap, reporter: Reporter = SILENT) -> np.ndarray:
+def shared_pixels(source: LabelMap, other: LabelMap, reporter: Reporter = SILENT) -> np.ndarray:
     """How often each cluster of a map meets each class of another on its grid: (256, 256) int64, no data included.
 
-    Both are read once, in strips of 512 rows. Raises: GridError if no pixel is labelled in both.
+    Raises: GridError if no pixel is labelled in both.
     """
-    table = np.zeros((256, 256), np.int64)
-    with reporter.task("other map", source.grid.height) as task:
-        for window, (labels, classes) in strips((source, other), source.grid):
-            table += contingency(labels, classes, 255, 255)
-            task.advance(window.height)
+    table = meetings(source, other, 255, "other map", reporter)
     if not table[1:, 1:].any():
         raise GridError(
             f"{other.path} has data on no labelled pixel of {source.path}, so that nothing says which class a cluster "
@@ -65,7 +61,7 @@ def by_map(
     a class of its own with a free value, marked unknown.
 
     Args:
-        table: as of ``meetings``.
+        table: as of ``shared_pixels``.
         classes: of the other map.
         made: what the legend says of its making.
         spectra: of the clusters.

@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from rsseg.label.polygons_join import Joiner
-from rsseg.label.polygons_parts import Polygons
+from rsseg.label.polygons_lots import Polygons
 from rsseg.label.polygons_sieve import sieve
 from rsseg.label.polygons_trace import Band, Rings, regions_of, ring_areas, trace
 

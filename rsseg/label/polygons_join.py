@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg.label.polygons_parts import Line, Polygons, Region, gathered, joined, pieces
+from rsseg.label.polygons_lots import Polygons, gathered, joined
+from rsseg.label.polygons_parts import Line, Region, pieces
 from rsseg.label.polygons_trace import Band, Rings, next_point, ring_areas
 
 

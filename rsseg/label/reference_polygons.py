@@ -5,13 +5,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import rasterio
-from rasterio.features import rasterize
 
 from rsseg.errors import GridError
 from rsseg.label.reference_layers import class_field, no_touch, on_crs, single_parts, split_features
 from rsseg.label.split import Halves, Split, halves
 from rsseg.scene.grid import Grid, Window
+from rsseg.scene.polygons import burnt, near
 
 
 class PolygonReference:
@@ -32,15 +31,15 @@ class PolygonReference:
         found = class_field(path, field, frame[field])
         self.classes, self._codes = found.classes, found.codes
         self._shapes = on_crs(frame, grid, path).geometry
-        near = self._near(grid.window)
-        if not near.size:
+        met = near(self._shapes.bounds.to_numpy(), grid)
+        if not met.size:
             raise GridError(no_touch(path, "polygon", self._shapes.total_bounds, grid))
         self._kept = np.ones(len(self._codes), bool)
         self.halves: Halves | None = None
         if split is not None:
             fit = split_features(path, self._codes, split, "polygon")
-            presence = self._codes[near, None] == np.arange(1, len(self.classes) + 1)
-            self.halves = halves(split, "polygons", fit[near], presence, self.classes)
+            presence = self._codes[met, None] == np.arange(1, len(self.classes) + 1)
+            self.halves = halves(split, "polygons", fit[met], presence, self.classes)
             self._kept = split.keeps(fit)
 
     @property
@@ -58,23 +57,9 @@ class PolygonReference:
 
     def _burnt(self, window: Window, values: np.ndarray, dtype: str) -> np.ndarray:
         """Each polygon's value on the pixels that it holds, 0 elsewhere."""
-        near = self._near(window)
-        if not near.size:
-            return np.zeros((window.height, window.width), dtype)
-        burnt: np.ndarray = rasterize(
-            zip(self._shapes.iloc[near], values[near], strict=True),
-            out_shape=(window.height, window.width),
-            transform=rasterio.Affine(*self.grid.crop(window).transform),
-            dtype=dtype,
-        )
-        return burnt
-
-    def _near(self, window: Window) -> np.ndarray:
-        """Positions of the polygons whose box meets the window, in file order."""
-        left, bottom, right, top = self.grid.crop(window).bounds
-        box = self._shapes.bounds.to_numpy()
-        meets = (box[:, 0] <= right) & (box[:, 2] >= left) & (box[:, 1] <= top) & (box[:, 3] >= bottom)
-        return np.flatnonzero(meets)
+        part = self.grid.crop(window)
+        found = near(self._shapes.bounds.to_numpy(), part)
+        return burnt(list(zip(self._shapes.iloc[found], values[found], strict=True)), part, dtype)
 
     def __enter__(self) -> Self:
         return self

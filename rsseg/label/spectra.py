@@ -72,6 +72,18 @@ def cluster_spectra(source: LabelMap, scene: Scene, reporter: Reporter = SILENT)
     return ClusterSpectra(scene.band_names, pixels, counts, means, variances)
 
 
+def spectra_of_unmet(
+    source: LabelMap, scene: Scene | None, table: np.ndarray, reporter: Reporter = SILENT
+) -> ClusterSpectra | None:
+    """The clusters' spectra where one of them meets no class; else, and without a scene, None.
+
+    Args:
+        table: (256, classes + 1) contingency of the clusters against the classes, no data included.
+    """
+    unmet = table[1:].any(axis=1) & ~table[1:, 1:].any(axis=1)
+    return cluster_spectra(source, scene, reporter) if scene is not None and unmet.any() else None
+
+
 def _column_sums(values: np.ndarray) -> np.ndarray:
     """Sums of columns that do not depend on the order of the rows, not even in the last digit."""
     return np.array([math.fsum(column) for column in values.T])

@@ -6,12 +6,10 @@ from typing import Any
 
 import geopandas
 import numpy as np
-import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import CRSError
-from rasterio.features import rasterize
 from rasterio.warp import transform_bounds
 
 from rsseg.errors import InputError, UsageError
@@ -20,7 +18,7 @@ from rsseg.label.reference_layers import POLYGONS, is_vector, on_crs
 from rsseg.progress import SILENT, Reporter
 from rsseg.scene.area import known_pixel_areas
 from rsseg.scene.grid import Grid, Window
-from rsseg.scene.polygons import PIECES, layer_of
+from rsseg.scene.polygons import PIECES, burnt, layer_of
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def zone_counts(source: LabelMap, zones: Zones, reporter: Reporter = SILENT) -> 
         for window, (labels,) in strips([source], source.grid):
             for zone in np.flatnonzero((boxes[:, 0] < window.end[0]) & (boxes[:, 2] > window.row)):
                 part = _common(boxes[zone], window)
-                inside = _inside(shapes[zone], source.grid, part)
+                inside = burnt([(shapes[zone], 1)], source.grid.crop(part)).astype(bool)
                 found = labels[part.row - window.row : part.end[0] - window.row, part.col : part.end[1]]
                 pixels[zone] += np.bincount(found[inside], minlength=256)
                 if areas is not None and sizes is not None:
@@ -152,14 +150,3 @@ def _boxes(bounds: NDArray[np.float64], grid: Grid) -> NDArray[np.int64]:
 def _common(box: NDArray[np.int64], window: Window) -> Window:
     row, end = max(int(box[0]), window.row), min(int(box[2]), window.end[0])
     return Window(row, int(box[1]), end - row, int(box[3] - box[1]))
-
-
-def _inside(shape: Any, grid: Grid, part: Window) -> NDArray[np.bool_]:
-    """Which pixels of a window have their centre in a polygon: (h, w)."""
-    burnt = rasterize(
-        [(shape, 1)],
-        out_shape=(part.height, part.width),
-        transform=rasterio.Affine(*grid.crop(part).transform),
-        dtype="uint8",
-    )
-    return np.asarray(burnt, bool)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsseg.errors import InputError
-from rsseg.label.legend import Legend, from_yaml, writable
+from rsseg.label.legend import Legend, writable
+from rsseg.label.legend_file import from_yaml
 from rsseg.publish.class_colours import class_colours, coloured
 from rsseg.publish.gis import clean
 from rsseg.publish.palette import LabelClass, default_classes

@@ -13,6 +13,7 @@ import rasterio
 from pyproj import CRS
 
 from rsseg.label.maps import LabelMap
+from rsseg.scene.area import pixel_metres
 from rsseg.scene.grid import Grid
 from rsseg.scene.raster import grid_of, open_raster
 
@@ -122,11 +123,8 @@ def projection(grid: Grid) -> dict[str, Any]:
 
 def metres(grid: Grid) -> float | None:
     """The mean side of a pixel in metres, of projected coordinates."""
-    crs = CRS.from_wkt(grid.crs) if grid.crs else None
-    if crs is None or not crs.is_projected:
-        return None
-    unit = crs.axis_info[0].unit_conversion_factor
-    return round(math.sqrt(math.prod(grid.pixel_size)) * unit, 6)
+    sides = pixel_metres(grid)
+    return None if sides is None else round(math.sqrt(math.prod(sides)), 6)
 
 
 def _placed(grid: Grid) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rsseg.label.maps import LabelMap
-from rsseg.label.polygons_parts import Polygons
+from rsseg.label.polygons_lots import Polygons
 from rsseg.label.polygons_sums import PixelSums
 from rsseg.label.polygons_trace import ring_areas
 from rsseg.publish.palette import LabelClass, class_of

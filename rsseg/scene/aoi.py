@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.features import rasterize
 
 from rsseg.errors import GridError
 from rsseg.scene.grid import Grid, Window
 from rsseg.scene.place import Place
-from rsseg.scene.polygons import area_polygons
+from rsseg.scene.polygons import area_polygons, burnt, near
 from rsseg.scene.raster import label_windows
 from rsseg.scene.source import Scene
 
@@ -44,20 +42,8 @@ class Area:
 
     def mask(self, window: Window, shape: tuple[int, int] | None = None) -> NDArray[np.bool_]:
         """Which pixels of a window of the part lie inside, by their centres; decimated to ``shape`` if given."""
-        part, (height, width) = self.grid.crop(window), shape or (window.height, window.width)
-        left, bottom, right, top = part.bounds
-        boxes = self.boxes
-        near = (boxes[:, 0] <= right) & (boxes[:, 2] >= left) & (boxes[:, 1] <= top) & (boxes[:, 3] >= bottom)
-        if not near.any():
-            return np.zeros((height, width), bool)
-        step = rasterio.Affine.scale(window.width / width, window.height / height)
-        inside = rasterize(
-            [self.shapes[i] for i in np.flatnonzero(near)],
-            out_shape=(height, width),
-            transform=rasterio.Affine(*part.transform) @ step,
-            dtype="uint8",
-        )
-        return np.asarray(inside != 0)
+        part = self.grid.crop(window)
+        return np.asarray(burnt([(self.shapes[i], 1) for i in near(self.boxes, part)], part, shape=shape) != 0)
 
     @property
     def is_empty(self) -> bool:

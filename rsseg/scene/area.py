@@ -42,6 +42,20 @@ def known_pixel_areas(grid: Grid) -> np.ndarray | None:
         return None
 
 
+def pixel_metres(grid: Grid) -> tuple[float, float] | None:
+    """Height and width of a pixel in metres, in a projected CRS; None in any other, and without one."""
+    if grid.crs is None:
+        return None
+    from pyproj import CRS
+
+    crs = CRS.from_wkt(grid.crs)
+    if not crs.is_projected:
+        return None
+    height, width = grid.pixel_size
+    unit = crs.axis_info[0].unit_conversion_factor
+    return height * unit, width * unit
+
+
 def _on_ellipsoid(grid: Grid, crs: Any, unit: float) -> np.ndarray:
     """Pixel areas by row, (height,) in square metres; ``unit`` turns the CRS's angles into radians."""
     flattening = 1 / crs.ellipsoid.inverse_flattening if crs.ellipsoid.inverse_flattening else 0.0

@@ -1,14 +1,18 @@
 """Polygons from a vector file, on a raster's coordinate system."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import geopandas
 import numpy as np
 import pyogrio
+import rasterio
 import shapely
+from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj.exceptions import ProjError
+from rasterio.features import rasterize
 from rasterio.warp import transform_bounds
 
 from rsseg.errors import GridError, InputError
@@ -58,6 +62,33 @@ def area_polygons(path: Path, grid: Grid, owner: Path) -> list[shapely.Geometry]
     found = [shape for shape in near.geometry if shape.intersects(shapely.box(left, bottom, right, top))]
     if not found:
         raise GridError(_no_touch(path, own_box, frame.crs, grid, owner))
+    return found
+
+
+def near(boxes: NDArray[np.float64], grid: Grid) -> NDArray[np.int64]:
+    """Positions of the boxes (n, 4) that meet a grid: left, bottom, right, top in its CRS."""
+    left, bottom, right, top = grid.bounds
+    return np.flatnonzero(
+        (boxes[:, 0] <= right) & (boxes[:, 2] >= left) & (boxes[:, 1] <= top) & (boxes[:, 3] >= bottom)
+    )
+
+
+def burnt(
+    shapes: Sequence[tuple[Any, int]], grid: Grid, dtype: str = "uint8", shape: tuple[int, int] | None = None
+) -> NDArray:
+    """The values of polygons on the pixels whose centre they hold, 0 elsewhere; of several the last one's: (h, w).
+
+    Args:
+        shapes: polygons in the grid's CRS, and their values.
+        shape: height and width of the result, where the grid is to be decimated.
+    """
+    height, width = shape or grid.shape
+    if not shapes:
+        return np.zeros((height, width), dtype)
+    step = rasterio.Affine.scale(grid.width / width, grid.height / height)
+    found: NDArray = rasterize(
+        shapes, out_shape=(height, width), transform=rasterio.Affine(*grid.transform) @ step, dtype=dtype
+    )
     return found
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from rsseg.errors import InputError
-from rsseg.label.legend import Evidence, Legend, LegendClass, from_yaml, read_legend, to_yaml
+from rsseg.label.legend import Evidence, Legend, LegendClass
+from rsseg.label.legend_file import from_yaml, read_legend, to_yaml
 
 EDITED = """
 # made by hand

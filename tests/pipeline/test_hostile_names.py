@@ -12,7 +12,8 @@ import rasterio
 from labelmaps import Run, write_map
 from tiny import tiny_model
 
-from rsseg.label.legend import Legend, LegendClass, from_yaml, in_a_line, read_legend, to_yaml
+from rsseg.label.legend import Legend, LegendClass, in_a_line
+from rsseg.label.legend_file import from_yaml, read_legend, to_yaml
 from rsseg.label.maps import LabelMap
 from rsseg.learn.model import load_model
 from rsseg.pipeline.class_names import naming_of

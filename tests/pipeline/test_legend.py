@@ -6,7 +6,7 @@ import pytest
 from labelmaps import Run, grid_for, write_boxes, write_map
 from scenes import FIELD, NAMES, REFLECTANCE, fields, write_reference, write_scene
 
-from rsseg.label.legend import from_yaml, read_legend, to_yaml
+from rsseg.label.legend_file import from_yaml, read_legend, to_yaml
 from rsseg.label.maps import LabelMap
 from rsseg.label.reduction import by_reference
 from rsseg.pipeline.stages.legend import legend

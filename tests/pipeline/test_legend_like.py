@@ -9,7 +9,7 @@ import rasterio
 from labelmaps import Run, grid_for, write_map, write_plain
 from scenes import fields, write_scene
 
-from rsseg.label.legend import read_legend
+from rsseg.label.legend_file import read_legend
 from rsseg.label.legend_like import pooled_spread
 from rsseg.label.maps import LabelMap
 from rsseg.label.spectra import cluster_spectra

@@ -13,7 +13,7 @@ from products import make_liss4
 from scenes import write_reference, write_scene
 
 from rsseg.errors import GridError, InputError, TrainingError, UsageError
-from rsseg.label.legend import read_legend
+from rsseg.label.legend_file import read_legend
 from rsseg.learn.methods import context
 from rsseg.learn.methods.context import ContextSettings
 from rsseg.pipeline.configuration import load_pipeline

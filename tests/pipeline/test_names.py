@@ -9,7 +9,7 @@ from labelmaps import Run, write_map
 from scenes import fields, write_scene
 
 from rsseg.errors import InputError
-from rsseg.label.legend import read_legend
+from rsseg.label.legend_file import read_legend
 from rsseg.label.maps import LabelMap
 from rsseg.pipeline.stages.legend import name_clusters
 from rsseg.pipeline.stages.relabel import relabel

@@ -8,7 +8,8 @@ import rasterio
 
 from rsseg.errors import InputError, UsageError
 from rsseg.files import check_outputs, write_text
-from rsseg.label.legend import Legend, to_yaml
+from rsseg.label.legend import Legend
+from rsseg.label.legend_file import to_yaml
 from rsseg.label.maps import LabelMap, Resample
 from rsseg.label.reduction import by_spectra
 from rsseg.label.spectra import check_same_grid, cluster_spectra

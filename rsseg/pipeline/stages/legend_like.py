@@ -10,10 +10,10 @@ from rsseg.label.legend_like import (
     check_comparable,
     check_on_grid,
     classes_of,
-    meetings,
+    shared_pixels,
 )
 from rsseg.label.maps import LabelMap, Resample
-from rsseg.label.spectra import cluster_spectra
+from rsseg.label.spectra import cluster_spectra, spectra_of_unmet
 from rsseg.progress import SILENT, Reporter
 from rsseg.scene.sensors import open_scene
 from rsseg.scene.source import Scene
@@ -39,10 +39,9 @@ def like_map(
         with LabelMap(like) as other:
             check_on_grid(source, other)
     with LabelMap(like, like=source.grid, resample=resample) as other:
-        table = meetings(source, other, reporter)
+        table = shared_pixels(source, other, reporter)
         classes = classes_of(other, table.sum(axis=0))
-    unmet = table[1:].any(axis=1) & ~table[1:, 1:].any(axis=1)
-    spectra = cluster_spectra(source, scene, reporter) if scene is not None and unmet.any() else None
+    spectra = spectra_of_unmet(source, scene, table, reporter)
     return by_map(table, classes, {**made, "like": like.name}, spectra)
 
 

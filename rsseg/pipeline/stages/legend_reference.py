@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rsseg.label.contingency import contingency
+from rsseg.label.counting import meetings
 from rsseg.label.legend import Legend
-from rsseg.label.maps import LabelMap, Resample, strips
+from rsseg.label.maps import LabelMap, Resample
 from rsseg.label.reduction import by_reference
 from rsseg.label.reference import RasterReference, Reference, check_touches, open_reference
-from rsseg.label.spectra import cluster_spectra
+from rsseg.label.spectra import spectra_of_unmet
 from rsseg.label.split import Halves, Split
 from rsseg.pipeline.stages.legend_rules import origin, scene_of
 from rsseg.progress import SILENT, Reporter
@@ -43,27 +43,16 @@ def named_by_reference(
 
 
 def _named(source: LabelMap, truth: Reference, field: str | None, scene: Scene | None, reporter: Reporter) -> Legend:
-    table = _counts(source, truth, reporter, "reference")
+    table = meetings(source, truth, len(truth.classes), "reference", reporter)
     check_touches(truth, table, source.grid)
     for note in truth.notes:
         reporter.say(note)
-    unnamed = table[1:].any(axis=1) & ~table[1:, 1:].any(axis=1)
-    spectra = cluster_spectra(source, scene, reporter) if scene is not None and unnamed.any() else None
+    spectra = spectra_of_unmet(source, scene, table, reporter)
     made = {"by": "reference", **origin(source), "reference": truth.path.name}
     made |= {"field": field} if field is not None else {}
     made |= {"part": _part(truth.halves)} if truth.halves is not None else {}
     made |= scene_of(scene) if scene is not None else {}
     return coloured(by_reference(table, truth.classes, _colours(truth), made, spectra))
-
-
-def _counts(source: LabelMap, truth: Reference, reporter: Reporter, title: str) -> np.ndarray:
-    """The contingency (256, classes + 1) of a map against a reference, no data included."""
-    table = np.zeros((256, len(truth.classes) + 1), np.int64)
-    with reporter.task(title, source.grid.height) as task:
-        for window, (labels, codes) in strips((source, truth), source.grid):
-            table += contingency(labels, codes, 255, len(truth.classes))
-            task.advance(window.height)
-    return table
 
 
 def _other(split: Split) -> Split:
@@ -72,7 +61,7 @@ def _other(split: Split) -> Split:
 
 def _scored(legend: Legend, source: LabelMap, held_out: Reference, reporter: Reporter) -> Legend:
     """The legend with its accuracy on the other part of the reference, which named nothing."""
-    table = _counts(source, held_out, reporter, "held-out reference")[1:, 1:]
+    table = meetings(source, held_out, len(held_out.classes), "held-out reference", reporter)[1:, 1:]
     names = {item.value: item.name for item in legend.classes}
     given = np.array([names.get(int(value), "") for value in legend.table[1:]], object)
     right = sum(int(table[given == name, code].sum()) for code, name in enumerate(held_out.classes))

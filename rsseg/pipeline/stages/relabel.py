@@ -12,7 +12,8 @@ import rasterio
 import rsseg
 from rsseg.errors import InputError, UsageError
 from rsseg.files import check_outputs, replacing
-from rsseg.label.legend import Legend, read_legend, to_yaml
+from rsseg.label.legend import Legend
+from rsseg.label.legend_file import read_legend, to_yaml
 from rsseg.label.maps import LabelMap, strips
 from rsseg.pipeline.aoi import aoi_files
 from rsseg.pipeline.class_names import label_classes

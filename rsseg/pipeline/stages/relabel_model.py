@@ -6,7 +6,7 @@ from typing import Any
 
 from rsseg.errors import UsageError
 from rsseg.files import check_outputs
-from rsseg.label.legend import read_legend, to_yaml
+from rsseg.label.legend_file import read_legend, to_yaml
 from rsseg.learn.model import load_model
 from rsseg.pipeline.class_names import MODEL_SUFFIX, check_complete
 from rsseg.publish.class_colours import coloured

@@ -12,10 +12,11 @@ from rasterio.crs import CRS
 
 from rsseg.errors import RssegError, UsageError
 from rsseg.label.maps import describe
-from rsseg.publish.view.folder import Layer, Place, ViewedScene, close_all
+from rsseg.publish.view.layers import Layer, Place, ViewedScene, close_all
 from rsseg.publish.view.opened import TileCache
 from rsseg.publish.view.pictures import TILE, levels, tile_at
 from rsseg.publish.view.sources import LabelSource, ReferenceSource, ramp_colours
+from rsseg.scene.area import pixel_metres
 from rsseg.scene.grid import Grid
 
 CACHE_BYTES = 64 << 20
@@ -73,7 +74,7 @@ class Atlas:
             "width": grid.width,
             "transform": list(grid.transform),
             "grid": describe(grid),
-            "metres": _metres(grid),
+            "metres": pixel_metres(grid),
             "units": _coordinates(grid),
             "notes": viewed.notes,
             "layers": [self._layer(viewed, layer) for layer in viewed.layers],
@@ -124,7 +125,7 @@ class Atlas:
             given = found.names.looks() if found.names else {}
         except RssegError as sentence:
             problem = str(sentence)
-        looks, total = {**_own_looks(found.source), **given}, max(1, int(counts[1:].sum()))
+        looks, total = {**found.source.looks(), **given}, max(1, int(counts[1:].sum()))
         entries = [
             {
                 "value": v,
@@ -145,7 +146,7 @@ class Atlas:
         found = self._find(layer)
         if found.names is None or not isinstance(found.source, LabelSource):
             raise UsageError("this layer's names cannot be changed")
-        own, counts = _own_looks(found.source), found.source.counts()
+        own, counts = found.source.looks(), found.source.counts()
         found.names.rename(value, name, colour, {v: own[v] for v in range(1, 256) if counts[v]})
         return self.legend(layer)
 
@@ -184,7 +185,7 @@ def _told(layer: Layer, row: int, col: int) -> dict[str, Any] | None:
         return None
     told = layer.source.at(own_row, own_col)
     if isinstance(layer.source, LabelSource | ReferenceSource) and told["value"]:
-        looks = {**_own_looks(layer.source), **_given_looks(layer)}
+        looks = {**layer.source.looks(), **_given_looks(layer)}
         told["name"], told["colour"] = looks[told["value"]]
     return {**told, "about": layer.about}
 
@@ -192,10 +193,6 @@ def _told(layer: Layer, row: int, col: int) -> dict[str, Any] | None:
 def _pixel(place: Place, row: int, col: int) -> tuple[int, int]:
     """The layer's pixel that holds the centre of a pixel of the scene."""
     return int((row + 0.5 - place.row) // place.down), int((col + 0.5 - place.col) // place.across)
-
-
-def _own_looks(source: LabelSource | ReferenceSource) -> dict[int, tuple[str, str]]:
-    return source.looks()
 
 
 def _given_looks(layer: Layer) -> dict[int, tuple[str, str]]:
@@ -217,15 +214,6 @@ def _version(layer: Layer) -> str:
     """Changes whenever the layer's tiles do."""
     colours = tuple(colour for _, colour in _given_looks(layer).values())
     return f"{hash((layer.source.stamp, colours)) & 0xFFFFFFFFFFFF:x}"
-
-
-def _metres(grid: Grid) -> list[float] | None:
-    """Height and width of a pixel in metres, where the CRS says so."""
-    crs = CRS.from_wkt(grid.crs) if grid.crs else None
-    if crs is None or not crs.is_projected:
-        return None
-    factor = crs.linear_units_factor[1]
-    return [size * factor for size in grid.pixel_size]
 
 
 def _coordinates(grid: Grid) -> str:

@@ -5,21 +5,19 @@ with, where there is one, and then speaks of the clusters behind the map; otherw
 """
 
 import reprlib
-import shlex
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from rsseg.errors import InputError, UsageError
 from rsseg.files import write_text
-from rsseg.label.legend import Legend, LegendClass, read_legend, to_yaml
-from rsseg.label.maps import LabelMap
+from rsseg.label.legend import Legend, LegendClass
+from rsseg.label.legend_file import read_legend, to_yaml
 from rsseg.publish.class_colours import coloured
 from rsseg.publish.palette import LabelClass, default_colour
+from rsseg.publish.view.naming import Naming
 from rsseg.publish.view.opened import Stamp, stamp_of
-from rsseg.scene.grid import Window
-from rsseg.scene.raster import open_raster, same_grid
+from rsseg.scene.raster import open_raster
 
 OF, MODEL = "of", "model"
 """What ``made`` of such a legend says: the map whose clusters it lists, and the model that labelled that map."""
@@ -29,76 +27,6 @@ _LONGEST = 2000
 
 Looks = Mapping[int, tuple[str, str]]
 """Name and colour by value."""
-
-
-@dataclass(frozen=True)
-class Naming:
-    """What renaming the values of a map writes, and from what.
-
-    ``target`` is the legend's file, ``source`` the map whose clusters it lists, ``title`` what the file calls that map,
-    ``start`` the legend that made the map of ``source`` (None where the two are one), ``output`` where ``rsseg
-    relabel`` is to write.
-    """
-
-    labels: Path
-    target: Path
-    source: Path
-    title: str
-    output: Path
-    start: Legend | None = None
-
-    @property
-    def command(self) -> str:
-        """The command that makes the map of the legend, for a shell."""
-        words = ["rsseg", "relabel", str(self.source), "--legend", str(self.target), "-o", str(self.output)]
-        return shlex.join(words + (["--overwrite"] if self.output.exists() else []))
-
-    def clusters(self, value: int) -> tuple[int, ...]:
-        """The clusters of ``source`` that a value of the map stands for."""
-        if self.start is None:
-            return (value,)
-        return next((item.clusters for item in self.start.classes if item.value == value), ())
-
-
-def naming_of(
-    labels: Path, target: Path, output: Path, sources: Iterable[Path] = (), root: Path | None = None
-) -> Naming:
-    """How the values of a map are named.
-
-    Args:
-        labels: the map that is shown.
-        target: the user's legend.
-        output: where the relabelled map is to go.
-        sources: maps of clusters that it may have been made of, by the legend beside it; the first that fits counts.
-        root: the folder that the legend's mention of the source is relative to.
-    """
-    made_by = labels.with_suffix(".legend.yaml")
-    if made_by.is_file() and made_by != target:
-        try:
-            legend = read_legend(made_by)
-        except InputError:
-            legend = None
-        for source in sources:
-            if legend is not None and source.is_file() and _makes(legend, source, labels):
-                return Naming(labels, target, source, _title(source, root), output, legend)
-    return Naming(labels, target, labels, _title(labels, root), output)
-
-
-def _title(path: Path, root: Path | None) -> str:
-    return path.relative_to(root).as_posix() if root else path.name
-
-
-def _makes(legend: Legend, source: Path, labels: Path) -> bool:
-    """Whether the legend turns one map into the other, as far as eight of its rows can tell."""
-    try:
-        with LabelMap(source) as before, LabelMap(labels) as after:
-            if not same_grid(before.grid, after.grid):
-                return False
-            height, width = before.grid.shape
-            strips = [Window(round(part * (height - 1) / 7), 0, 1, width) for part in range(8)]
-            return all((legend.table[before.read(strip)] == after.read(strip)).all() for strip in strips)
-    except InputError:
-        return False
 
 
 class NamedValues:

@@ -19,11 +19,9 @@ import rasterio
 
 from rsseg.errors import RssegError, UsageError
 from rsseg.publish.view.atlas import Atlas, NotThereError
+from rsseg.publish.view.requests import RefusedError, body_of, renaming
 
 ADDRESS = "127.0.0.1"
-
-_LARGEST = 64 << 10
-"""Bytes of a request that writes."""
 
 _PAGE = Path(__file__).with_name("page")
 
@@ -52,14 +50,6 @@ _HEADERS = {
 _TILE = re.compile(r"/tiles/(\d{1,9})/(\d{1,2})/(\d{1,6})/(\d{1,6})\.png")
 _LEGEND = re.compile(r"/api/legend/(\d{1,9})")
 _PIXEL = re.compile(r"/api/pixel/(\d{1,9})/(\d{1,9})/(\d{1,9})")
-
-
-class RefusedError(RssegError):
-    """A request that is not the page's own; ``status`` is the answer's."""
-
-    def __init__(self, status: HTTPStatus, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class ViewServer(ThreadingHTTPServer):
@@ -176,30 +166,13 @@ class _Handler(BaseHTTPRequestHandler):
         raise NotThereError("there is nothing under this address")
 
     def _post(self, path: str) -> tuple[str, bytes]:
-        content = self._body()
+        content = body_of(self)
         token = self.headers.get("X-Rsseg-Token", "")
         if not secrets.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
             raise RefusedError(HTTPStatus.FORBIDDEN, "the page is of an earlier server; reload it")
         if path != "/api/rename":
             raise NotThereError("there is nothing under this address")
-        return _json(self.server.atlas.rename(*_renaming(content)))
-
-    def _body(self) -> Any:
-        """The request's JSON; what is refused is not read, and the connection ends."""
-        length = self.headers.get("Content-Length", "")
-        self.close_connection = True
-        if not length.isascii() or not length.isdecimal():
-            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "the request does not say how long it is")
-        if int(length) > _LARGEST:
-            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the request is longer than {_LARGEST} bytes")
-        text = self.rfile.read(int(length))
-        self.close_connection = False
-        if self.headers.get_content_type() != "application/json":
-            raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the request is no application/json")
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            raise UsageError("the request is no JSON") from None
+        return _json(self.server.atlas.rename(*renaming(content)))
 
     def _fail(self, status: HTTPStatus, message: str) -> None:
         self._send(status, *_json({"error": message}))
@@ -221,22 +194,3 @@ def _page(token: str) -> bytes:
 
 def _json(content: Mapping[str, Any]) -> tuple[str, bytes]:
     return "application/json; charset=utf-8", json.dumps(content).encode()
-
-
-def _renaming(content: Any) -> tuple[int, int, str, str | None]:
-    """Layer, value, name and colour of a request.
-
-    Raises: UsageError.
-    """
-    wanted: dict[str, tuple[type, ...]] = {
-        "layer": (int,),
-        "value": (int,),
-        "name": (str,),
-        "colour": (str, type(None)),
-    }
-    if not isinstance(content, dict) or set(content) - set(wanted):
-        raise UsageError("a request to rename holds layer, value, name and colour")
-    for key, kinds in wanted.items():
-        if not isinstance(content.get(key), kinds) or isinstance(content.get(key), bool):
-            raise UsageError(f"the request's {key} cannot be used")
-    return content["layer"], content["value"], content["name"], content.get("colour")

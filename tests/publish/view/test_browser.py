@@ -12,7 +12,7 @@ import pytest
 from labelmaps import write_map
 from viewing import NAMES, Client, serving, write_confidence, write_run
 
-from rsseg.label.legend import read_legend
+from rsseg.label.legend_file import read_legend
 from rsseg.pipeline.stages.view import prepare
 
 pytestmark = pytest.mark.slow

@@ -8,10 +8,12 @@ import pytest
 from labelmaps import Run, write_map
 
 from rsseg.errors import InputError, UsageError
-from rsseg.label.legend import Evidence, Legend, LegendClass, from_yaml, read_legend, to_yaml
+from rsseg.label.legend import Evidence, Legend, LegendClass
+from rsseg.label.legend_file import from_yaml, read_legend, to_yaml
 from rsseg.label.maps import LabelMap
 from rsseg.publish.labels import LabelClass
-from rsseg.publish.view.legends import NamedValues, naming_of, renamed
+from rsseg.publish.view.legends import NamedValues, renamed
+from rsseg.publish.view.naming import naming_of
 
 HOSTILE = [
     "<script>alert(1)</script>",

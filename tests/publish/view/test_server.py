@@ -19,7 +19,7 @@ from scenes import write_scene
 from viewing import COLOURS, NAMES, Client, serving, write_confidence, write_run
 
 from rsseg.errors import InputError, UsageError
-from rsseg.label.legend import read_legend
+from rsseg.label.legend_file import read_legend
 from rsseg.label.maps import LabelMap
 from rsseg.pipeline.stages.view import prepare
 from rsseg.publish.palette import LabelClass, default_colour
@@ -95,7 +95,7 @@ def test_a_large_scene_is_shown_alike_from_its_copy_and_from_its_file(
     path = write_map(tmp_path / "map.tif", np.ones((700, 900), np.uint8))
     shown = []
     for side in (2560, 100):
-        monkeypatch.setattr("rsseg.publish.view.sources._COPY", side)
+        monkeypatch.setattr("rsseg.publish.view.scene_source._COPY", side)
         with serving(prepare(path, scene=scene, port=0)) as client:
             number = client.layers()["scene"]["id"]
             shown.append([pixels(client.ask(f"/tiles/{number}/{level}/0/0.png")[2]) for level in (2, 1, 0)])
