@@ -11,6 +11,7 @@ from rsseg.files import (
     check_output,
     check_outputs,
     digest,
+    file_word,
     replacing,
     replacing_folder,
     scratch_folder,
@@ -176,3 +177,14 @@ def test_leftovers_of_dead_processes_are_swept_and_those_of_living_ones_stay(tmp
     with scratch_folder(tmp_path) as living:
         sweep(tmp_path)
         assert len(dead) == 1 and not dead[0].exists() and living.exists()
+
+
+@pytest.mark.parametrize("text", ["a scene #1; b/c", "../..", "x" * 300, "\U00020000" * 300, "\udcff\x00", ""])
+def test_any_text_is_part_of_a_file_name(tmp_path: Path, text: str) -> None:
+    word = file_word(text)
+    assert len(word.encode()) <= 80 and "/" not in word
+    (tmp_path / f"{word}_{word}.txt").write_text("")
+
+
+def test_a_plain_word_stays() -> None:
+    assert file_word("liss4_2019-01.v2") == "liss4_2019-01.v2" and file_word("a scene") == "a-scene"

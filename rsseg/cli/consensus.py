@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from rsseg.pipeline.stages.consensus import Consensus
     from rsseg.pipeline.stages.consensus_tables import Titles
 
+_LONGEST = 120
+"""Letters of a group of clusters on the terminal."""
+
 
 @click.command("consensus")
 @click.argument("labels", type=FILE, nargs=-1, required=True)
 @output
-@click.option("--reference", type=FILE, help="Polygons with a class or a raster of classes.")
+@click.option("--reference", type=FILE, help="Polygons or points with a class, or a raster of classes.")
 @field
 @click.option("--names", type=CommaList(), help="What the maps are called (default: the files' names).")
 @click.option(
@@ -91,16 +94,19 @@ def _text(result: "Consensus", output: Path) -> str:
 
 
 def _pair_lines(pair: "PairConsensus", titles: "Titles") -> list[str]:
-    from rsseg.label.consensus import matched
-    from rsseg.pipeline.stages.consensus_tables import group_title
+    from rsseg.label.consensus import group_title, matched
+    from rsseg.label.legend import in_a_line
+
+    def said(group: tuple[int, ...], name: str) -> str:
+        return in_a_line(group_title(group, titles[name]), _LONGEST)
 
     ways = {"one-to-one": "one to one", "overlap": "clusters joined by overlap", "names": "by class name"}
     mean = f"mean Jaccard {pair.mean_jaccard:.4f}"
     lines = [f"{pair.first} and {pair.second}, matched {ways[pair.way]}: {mean}"]
     for found, (rows, cols) in zip(matched(pair), pair.groups, strict=True):
-        names = f"{group_title(rows, titles[pair.first])} = {group_title(cols, titles[pair.second])}"
+        names = f"{said(rows, pair.first)} = {said(cols, pair.second)}"
         lines.append(f"  {found.jaccard:.4f}  {names}")
     for name, groups in ((pair.first, pair.row_groups), (pair.second, pair.col_groups)):
-        single = ", ".join(group_title(group, titles[name]) for group in groups[pair.matched :])
+        single = ", ".join(said(group, name) for group in groups[pair.matched :])
         lines += [f"  unmatched in {name}: {single}"] if single else []
     return lines

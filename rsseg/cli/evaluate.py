@@ -1,7 +1,7 @@
 """``rsseg evaluate``: score a label map against a reference."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -57,7 +57,7 @@ def command(
     reference: Path,
     field: str | None,
     output: Path | None,
-    mapping: str | None,
+    mapping: "Assignment | Literal['both'] | None",
     part: "Part | None",
     fit_share: float,
     split_seed: int,
@@ -76,7 +76,7 @@ def command(
     Rand index (PRI), global consistency error (GCE), boundary displacement error (BDE), segmentation covering (SC).
     Points of rsseg sample give estimates of accuracy and area instead, with 95 % confidence intervals.
     """
-    from rsseg.label.mapping import BY_COUNTS, MAPPINGS
+    from rsseg.label.mapping import BY_COUNTS
     from rsseg.pipeline.stages.evaluate import evaluate
     from rsseg.publish.tables import json_text
 
@@ -85,7 +85,7 @@ def command(
         reference,
         output,
         field=field,
-        mapping=BY_COUNTS if mapping == "both" else tuple(name for name in MAPPINGS if mapping == name) or None,
+        mapping=BY_COUNTS if mapping == "both" else (mapping,) if mapping else None,
         resample=resample,
         split=split_of("score" if held_out and part is None else part, fit_share, split_seed),
         held_out=held_out,
@@ -113,19 +113,23 @@ def _text(result: "Evaluation") -> str:
 
 def _estimate_lines(estimates: "Estimates") -> list[str]:
     """Accuracies and areas with half their 95 % confidence intervals."""
-    lines = [f"{estimates.unanswered} points have no class yet; the others stand for them"] * (estimates.unanswered > 0)
+    from rsseg.label.legend import in_a_line
+
+    lines = []
+    if estimates.unanswered:
+        lines.append(f"{estimates.unanswered} points have no class yet; the others stand for them")
     hectares = None if estimates.total_m2 is None else estimates.total_m2 / 1e4
     unit = "share" if hectares is None else "area in hectares"
     users_title, producers_title = "user's accuracy", "producer's accuracy"
     for name, found in estimates.found.items():
-        width = max(5, *(len(item.name) for item in found.classes))
+        width = max(5, *(len(in_a_line(item.name)) for item in found.classes))
         lines.append(f"{name}: overall accuracy {_half(found.overall_accuracy)} (95 % confidence)")
         head = f"{'class':<{width}}  points  {users_title:<17}  {producers_title:<19}"
         lines.append(f"  {head}  {unit}")
         for item in found.classes:
             size = _half(item.area) if hectares is None else _half(item.area, hectares, 1)
             users, producers = _half(item.users_accuracy), _half(item.producers_accuracy)
-            lines.append(f"  {item.name:<{width}}  {item.points:<6}  {users:<17}  {producers:<19}  {size}")
+            lines.append(f"  {in_a_line(item.name):<{width}}  {item.points:<6}  {users:<17}  {producers:<19}  {size}")
     return lines
 
 
@@ -137,17 +141,19 @@ def _half(found: "Estimate", scale: float = 1.0, digits: int = 4) -> str:
 
 
 def _class_lines(name: str, found: "Confusion", unit: str) -> list[str]:
+    from rsseg.label.legend import in_a_line
+
     kappa = "undefined" if found.kappa is None else f"{found.kappa:.4f}"
     scores = f"accuracy {found.overall_accuracy:.4f}, mean IoU {found.mean_iou:.4f}"
     scores += f", weighted IoU {found.weighted_iou:.4f}, mean F1 {found.mean_f1:.4f}"
-    width = max(5, *(len(score.name) for score in found.class_scores))
+    width = max(5, *(len(in_a_line(score.name)) for score in found.class_scores))
     lines = [f"{name}: {scores}, kappa {kappa}"]
     lines.append(f"  {'class':<{width}}  {unit:<11}  IoU     precision  recall  specificity  F1")
     for score in found.class_scores:
         values = (score.iou, score.precision, score.recall, score.specificity, score.f1)
         iou, precision, recall, specificity, f1 = ("     -" if value is None else f"{value:.4f}" for value in values)
         shown = f"{iou}  {precision}     {recall}  {specificity}       {f1}"
-        lines.append(f"  {score.name:<{width}}  {score.pixels:<11}  {shown}")
+        lines.append(f"  {in_a_line(score.name):<{width}}  {score.pixels:<11}  {shown}")
     return lines
 
 

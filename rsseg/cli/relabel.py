@@ -25,8 +25,9 @@ def command(labels: Path, legend: Path, output: Path, overwrite: bool, as_json: 
     from rsseg.pipeline.class_names import is_model
     from rsseg.publish.tables import json_text
 
-    told, text = (_model if is_model(labels) else _map)(labels, legend, output, overwrite, reporter)
-    click.echo(json_text(told), nl=False) if as_json else click.echo(text)
+    write = _model if is_model(labels) else _map
+    told, text = write(labels, legend, output, overwrite, reporter)
+    click.echo(json_text(told) if as_json else text, nl=not as_json)
 
 
 def _map(labels: Path, legend: Path, output: Path, overwrite: bool, reporter: Reporter) -> tuple[dict[str, Any], str]:

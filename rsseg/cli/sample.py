@@ -101,13 +101,16 @@ def command(
 
 
 def _text(result: "Sample", labels: Path) -> str:
+    from rsseg.label.legend import in_a_line
+
     strata = result.design.strata
+    names = [in_a_line(stratum.name) for stratum in strata]
     total = sum(stratum.pixels for stratum in strata)
-    width = max(5, *(len(stratum.name) for stratum in strata))
+    width = max(5, *map(len, names))
     lines = [f"{result.output}: {result.points} points in {len(strata)} classes"]
     lines.append(f"  {'class':<{width}}  points   of the map's pixels")
-    for stratum in strata:
-        lines.append(f"  {stratum.name:<{width}}  {stratum.points:<7}  {stratum.pixels / total:.2%}")
+    for name, stratum in zip(names, strata, strict=True):
+        lines.append(f"  {name:<{width}}  {stratum.points:<7}  {stratum.pixels / total:.2%}")
     lines.append('next: fill the field "reference" with the class seen at each point, without looking at map_class;')
     lines.append(f"then: rsseg evaluate {labels} --reference {result.output}")
     return "\n".join(lines)

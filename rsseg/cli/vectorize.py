@@ -41,6 +41,7 @@ def command(
 
     The format is that of OUTPUT's suffix: .gpkg, .parquet, .fgb, .shp or .geojson.
     """
+    from rsseg.label.legend import in_a_line
     from rsseg.pipeline.stages.vectorize import VectorizeSettings, vectorize
     from rsseg.publish.tables import json_text
 
@@ -59,6 +60,6 @@ def command(
     if as_json:
         click.echo(json_text(result.as_dict()), nl=False)
         return
-    shares = "; ".join(f"{record['name']} {record['share']:.1%}" for record in result.classes)
+    shares = "; ".join(f"{in_a_line(record['name'])} {record['share']:.1%}" for record in result.classes)
     merged = f", regions below {result.minimum} pixels merged" if result.minimum > 1 else ""
     click.echo(f"{output}: {result.count} polygons{merged}; {shares}")

@@ -1,5 +1,6 @@
 """How far the clusters of several maps of one place are the same (RECAL, section 4.4.1)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -108,6 +109,11 @@ class PairConsensus:
 def matched(pair: PairConsensus) -> list[Match]:
     """The matches of a pair, in the order of its table."""
     return [Match(row, col, float(pair.jaccard[place, place])) for place, (row, col) in enumerate(pair.pairs)]
+
+
+def group_title(members: Sequence[int], titles: Mapping[int, str]) -> str:
+    """What joined clusters are called: each name once."""
+    return " + ".join(dict.fromkeys(titles.get(value, f"cluster {value}") for value in members))
 
 
 def compare(table: np.ndarray, first: str, second: str, groups: Grouping | None = None) -> PairConsensus:

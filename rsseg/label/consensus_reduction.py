@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -12,8 +12,6 @@ from rsseg.errors import UsageError
 Reduce = Literal["auto", "names", "overlap", "none"]
 """How clusters of several maps are brought together: by their class names, by joining the clusters of the map that has
 more of them, or not at all; "auto" takes the names where all maps draw on one list of them, else "overlap"."""
-
-REDUCE: tuple[Reduce, ...] = get_args(Reduce)
 
 Used = Literal["names", "overlap", "none"]
 """A ``Reduce`` once the maps are known."""
@@ -25,6 +23,8 @@ Names = Mapping[int, str]
 """Class names by value, as a file has them."""
 
 _NUMBERED = re.compile(r"(^|\s)\d+\s*$")
+_NAMELESS = re.compile(r"cluster \d+")
+"""What a legend calls a cluster that it knows nothing of."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,20 @@ def _one_list(names: Sequence[Names], clusters: Sequence[Collection[int]]) -> bo
     """Whether the classes that occur are named everywhere, and all are in the list of one of the maps.
 
     A name that ends in a number ("cluster 3", "sparse vegetation-like 2") tells clusters of one map apart and says
-    nothing about another's.
+    nothing about another's. A cluster that a legend left without a class ("cluster 3") stays one, as long as no other
+    map has one of that name.
     """
-    used = []
+    used: list[set[str]] = []
+    nameless: set[str] = set()
     for known, values in zip(names, clusters, strict=True):
-        if any(value not in known or _NUMBERED.search(known[value]) for value in values):
+        if any(value not in known for value in values):
             return False
-        used.append({known[value] for value in values})
+        found = {known[value] for value in values}
+        left = {name for name in found if _NAMELESS.fullmatch(name)}
+        if nameless & left or any(_NUMBERED.search(name) for name in found - left):
+            return False
+        nameless |= left
+        used.append(found - left)
     every = set().union(*used)
     return bool(set.intersection(*used)) and any(every <= set(known.values()) for known in names)
 

@@ -42,6 +42,11 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(str, _Dumper.represent_str)
 
 
+def legend_path(labels: Path) -> Path:
+    """Where the legend that made a map lies: STEM.legend.yaml beside it."""
+    return labels.with_suffix(".legend.yaml")
+
+
 def read_legend(path: Path) -> Legend:
     """The legend of a file.
 

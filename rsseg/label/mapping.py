@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -10,8 +10,6 @@ from rsseg.label.matching import assign_many_to_one, assign_one_to_one
 
 Assignment = Literal["names", "one-to-one", "many-to-one"]
 """Each cluster the class of its name; each class once (Hungarian method on counts); each cluster its majority class."""
-
-MAPPINGS: tuple[Assignment, ...] = get_args(Assignment)
 
 BY_COUNTS: tuple[Assignment, ...] = ("one-to-one", "many-to-one")
 """The mappings that look at the reference."""

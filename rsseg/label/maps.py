@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, Protocol, Self, get_args
+from typing import Literal, Protocol, Self
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -20,8 +20,6 @@ from rsseg.scene.raster import gdal_errors, grid_of, label_windows, open_raster,
 
 Resample = Literal["nearest"]
 """How a label raster is brought to another grid; values between labels mean nothing, so there is one way."""
-
-RESAMPLE = get_args(Resample)
 
 
 class LabelReader(Protocol):

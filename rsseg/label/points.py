@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from rsseg.errors import GridError
-from rsseg.label.reference_layers import ClassField, class_field, no_touch, on_crs, split_features
+from rsseg.label.reference_layers import ClassField, InMemory, class_field, no_touch, on_crs, split_features
 from rsseg.label.split import Halves, Split, halves
 from rsseg.scene.grid import Grid, Window
 
@@ -22,7 +21,7 @@ class Places:
     codes: np.ndarray
 
 
-class PointReference:
+class PointReference(InMemory):
     """Points on a map's grid; ``outside`` counts those that lie beside it.
 
     The points of a multipoint are points of their own, which stay together in a split. Where several points lie in one
@@ -88,14 +87,6 @@ class PointReference:
         codes = np.zeros((window.height, window.width), np.uint8)
         codes[found.rows, found.cols] = found.codes
         return codes
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
 
 def _parted(

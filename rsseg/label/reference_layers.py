@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import geopandas
 import numpy as np
@@ -14,6 +14,10 @@ from rsseg.label.split import Split, fit_units
 from rsseg.scene.grid import Grid
 from rsseg.scene.polygons import box_text, layer_of
 
+_LOST = (
+    " (points of rsseg sample are known by the table beside them, rsseg_sample or STEM.strata.csv: keep it with them)"
+)
+
 POLYGONS, POINTS = ("Polygon", "MultiPolygon"), ("Point", "MultiPoint")
 
 
@@ -23,6 +27,16 @@ class ClassField:
 
     classes: tuple[str, ...]
     codes: np.ndarray
+
+
+class InMemory:
+    """A reference that has been read whole: there is nothing to close."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        pass
 
 
 def is_vector(path: Path) -> bool:
@@ -58,7 +72,8 @@ def check_field(path: Path, field: str | None, fields: list[str]) -> None:
     """Raises: UsageError if ``field`` is none of ``fields``."""
     if field is None or field not in fields:
         problem = "--field says which field holds the class" if field is None else f"it has no field {field!r}"
-        raise UsageError(f"{path}: {problem}; its fields are {', '.join(fields) or 'none'}")
+        lost = "" if field or not {"row", "col", "stratum"}.issubset(fields) else _LOST
+        raise UsageError(f"{path}: {problem}; its fields are {', '.join(fields) or 'none'}{lost}")
 
 
 def answered(values: Any) -> Any:
@@ -84,8 +99,8 @@ def on_crs(frame: Any, grid: Grid, path: Path) -> Any:
     Raises: GridError if a CRS is missing on either side.
     """
     if frame.crs is None or grid.crs is None:
-        nameless = path if frame.crs is None else "the map"
-        raise GridError(f"{nameless} has no CRS, so that its features and the map cannot be laid on each other; set it")
+        laid = "it cannot be laid on the map" if frame.crs is None else f"{path} cannot be laid on it"
+        raise GridError(f"{path if frame.crs is None else 'the map'} has no CRS, so that {laid}; set it")
     return frame.to_crs(grid.crs)
 
 

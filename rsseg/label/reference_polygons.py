@@ -1,19 +1,18 @@
 """Polygons with a class as a reference."""
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from rsseg.errors import GridError
-from rsseg.label.reference_layers import class_field, no_touch, on_crs, single_parts, split_features
+from rsseg.label.reference_layers import InMemory, class_field, no_touch, on_crs, single_parts, split_features
 from rsseg.label.split import Halves, Split, halves
 from rsseg.scene.grid import Grid, Window
 from rsseg.scene.polygons import burnt, near
 
 
-class PolygonReference:
+class PolygonReference(InMemory):
     """Polygons, burnt window by window into the map's grid; a pixel belongs to a polygon that holds its centre.
 
     Where polygons of two classes overlap, the later one in the file counts. Polygons without a value in the field are
@@ -60,11 +59,3 @@ class PolygonReference:
         part = self.grid.crop(window)
         found = near(self._shapes.bounds.to_numpy(), part)
         return burnt(list(zip(self._shapes.iloc[found], values[found], strict=True)), part, dtype)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass

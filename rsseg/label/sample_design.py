@@ -125,10 +125,19 @@ def _table(path: Path, field: str | None) -> Any:
         return geopandas.read_file(path, layer=layer_of(path), ignore_geometry=True)
     try:
         # "NA" and "None" are names here, and so is "01"
-        rows = pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={field: str} if field else None)
+        rows = pandas.read_csv(
+            path, sep=_separator(path), keep_default_na=False, na_values=[""], dtype={field: str} if field else None
+        )
         return _texts(rows, field)
     except (ValueError, UnicodeDecodeError) as problem:
         raise InputError(f"{path} is no table of comma-separated values ({problem})") from None
+
+
+def _separator(path: Path) -> str:
+    """A spreadsheet set to a language with decimal commas saves tables with semicolons."""
+    with path.open(encoding="utf-8") as file:
+        head = file.readline()
+    return ";" if ";" in head and "," not in head else ","
 
 
 def _texts(rows: Any, column: str | None) -> Any:

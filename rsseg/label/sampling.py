@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from rsseg.scene.area import pixel_areas
 
 Allocation = Literal["proportional", "equal", "neyman"]
 """Points by the strata's areas, as many in each, or by area times the expected standard deviation of being right."""
-
-ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 
 LARGEST_SAMPLE = 1_000_000
 

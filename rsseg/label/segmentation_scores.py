@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,8 +21,6 @@ from rsseg.label.numbered import pair_counts
 
 Regions = Literal["classes", "components"]
 """What a region is: all pixels of a class, or each of its connected components (pixels that share an edge)."""
-
-REGIONS: tuple[Regions, ...] = get_args(Regions)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def check_same_grid(source: LabelMap, scene: Scene) -> None:
     if not same_grid(source.grid, scene.grid):
         raise GridError(
             f"{scene.path} lies on another grid than {source.path}: {describe(scene.grid)}, but the map has "
-            f"{describe(source.grid)}; give the scene that the map was made of, whole and at pixel resolution"
+            f"{describe(source.grid)}; give the scene that the map was made of, at pixel resolution "
+            "and with the --aoi that the map was made with"
         )
 
 

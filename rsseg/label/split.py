@@ -1,7 +1,7 @@
 """A reference in two parts: clusters get their classes on one, and the map is scored on the other."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -9,8 +9,6 @@ from rsseg.errors import UsageError
 
 Part = Literal["fit", "score"]
 """The part that clusters get their classes on, and the part that is held out to score the map."""
-
-PARTS: tuple[Part, ...] = get_args(Part)
 
 BLOCK = 64
 """Side in pixels of the blocks that a raster of classes is split by; single pixels would have their neighbours, which

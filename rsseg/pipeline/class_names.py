@@ -56,7 +56,7 @@ def check_complete(legend: Legend, model: "Model", source: str) -> None:
         shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
         raise InputError(
             f"{source} has no class for cluster {shown} of the model, which has {model.inference.classes}; add it to "
-            "the clusters of a class (a scene without it says nothing of it)"
+            "the clusters of a class (the map that the legend is of may have no pixel of it)"
         )
 
 

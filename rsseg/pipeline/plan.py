@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsseg.errors import GridError, InputError, UsageError
+from rsseg.errors import InputError, UsageError
 from rsseg.label.maps import Resample
 from rsseg.label.reference import is_vector
-from rsseg.learn.methods import MethodSettings
 from rsseg.pipeline.aoi import aoi_files
 from rsseg.pipeline.configuration import ModelConfig, PipelineConfig
+from rsseg.pipeline.fitting import check_patches
 from rsseg.pipeline.inputs import open_scenes
 from rsseg.progress import SILENT, Reporter
-from rsseg.scene.grid import PatchGrid
 from rsseg.scene.source import Scene
 
 VOTE = "vote"
@@ -141,7 +140,7 @@ def make_plan(
     _check_names(models, config.consensus)
     for model in models:
         for scene in model.applied_to:
-            _check_patches(model, scene, config)
+            check_patches(model.name, model.config, scene.source, config)
     return Plan(config, named, models, folder, machine or Machine(), reporter, aoi)
 
 
@@ -165,36 +164,6 @@ def _check_names(models: Sequence[TrainedModel], compared: bool) -> None:
         raise UsageError(f"two models of this pipeline would be called {twice}; rename one of them")
     if VOTE in names and compared and len(names) > 2:
         raise UsageError(f"the vote of all maps is called {VOTE}; rename the model of that name")
-
-
-def _check_patches(model: TrainedModel, scene: RunScene, config: PipelineConfig) -> None:
-    """Refuse patches that do not fit the scene, or that leave pixels without a label, before anything runs."""
-    settings, chosen = model.config.settings, config.segment
-    stride = (chosen.stride if takes_stride(settings) else None) or settings.stride
-    try:
-        PatchGrid.of(scene.source.grid.shape, settings.patch, stride)
-    except GridError as problem:
-        raise GridError(f"{scene.source.path}, model {model.name}: {problem}") from None
-    if model.config.merge_to is not None and chosen.resolution == "patch":
-        raise UsageError(
-            f"model {model.name}: merge_to needs a map of pixels; leave segment: {{resolution: patch}} out"
-        )
-    if config.names != "none" and chosen.resolution == "patch":
-        raise UsageError("names need a map of pixels; leave segment: {resolution: patch} out, or names: spectra")
-    if chosen.refine and chosen.resolution == "patch":
-        raise UsageError("refine needs a map of pixels; leave segment: {resolution: patch} out, or refine")
-    if settings.dense and chosen.resolution == "patch":
-        raise UsageError(f"model {model.name} labels pixels, not patches; leave segment: {{resolution: patch}} out")
-    if chosen.resolution == "pixel" and stride > settings.patch and not settings.dense:
-        raise UsageError(
-            f"model {model.name}: a stride of {stride} leaves pixels between patches of {settings.patch} without a "
-            "label; choose a stride up to the patch, or segment: {resolution: patch}"
-        )
-
-
-def takes_stride(settings: MethodSettings) -> bool:
-    """Whether the pipeline's step between patches is the model's too: not for single pixels, nor for dense tiles."""
-    return settings.patch > 1 and not settings.dense
 
 
 def _title(path: Path) -> str:

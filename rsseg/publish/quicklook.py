@@ -6,6 +6,7 @@ matplotlib is used through its objects on the Agg canvas: no window, no state sh
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import rasterio
 from matplotlib.axes import Axes
@@ -147,6 +148,12 @@ def in_colours(scene: Scene) -> Scene:
     named = {name.casefold(): name for name in scene.band_names}
     names = next(([named[name] for name in order] for order in COLOURS if set(order) <= named.keys()), [])
     return scene.select(names or scene.band_names[: 3 if len(scene.bands) >= 3 else 1])
+
+
+def share_colours(highest: int) -> np.ndarray:
+    """Colours (256, 3) uint8 of shares stored as 0 to ``highest``: cividis, which is even for every kind of eyes."""
+    shares = np.minimum(np.arange(256) / max(1, highest), 1)
+    return np.rint(255 * matplotlib.colormaps["cividis"](shares)[:, :3]).astype(np.uint8)
 
 
 def decimated(grid: Grid, size: int) -> tuple[int, int]:

@@ -30,9 +30,11 @@ def layer_of(path: Path) -> str:
     Raises: InputError if there are none, or several.
     """
     layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
+    if not layers:
+        raise InputError(f"{path} is a table without geometries; give a GeoPackage, GeoJSON or Shapefile")
     if len(layers) != 1:
-        found = ", ".join(layers) or "none"
-        raise InputError(f"{path} has {len(layers)} layers of geometries ({found}); save the polygons as a file of one")
+        found = ", ".join(layers)
+        raise InputError(f"{path} has {len(layers)} layers of geometries ({found}); save the one to use as a file")
     return str(layers[0])
 
 
@@ -55,7 +57,8 @@ def area_polygons(path: Path, grid: Grid, owner: Path) -> list[shapely.Geometry]
     frame = _read(path)
     if grid.crs is None or frame.crs is None:
         nameless = owner if grid.crs is None else path
-        raise GridError(f"{nameless} has no CRS, so that the polygons of {path} cannot be laid on {owner}; set it")
+        laid = f"{path} cannot be laid on it" if nameless == owner else f"it cannot be laid on {owner}"
+        raise GridError(f"{nameless} has no CRS, so that {laid}; set it")
     own_box = tuple(float(side) for side in frame.total_bounds)
     near = frame if frame.crs == grid.crs else _moved(frame, grid, path)
     left, bottom, right, top = grid.bounds

@@ -21,6 +21,7 @@ def test_names_do_not_look_at_the_pixels() -> None:
         (["forest", "road"], False),
         (["Forest"], False),
         (["cluster 1", "cluster 2"], False),
+        (["forest", "class 2 (5)"], True),
         (["", ""], False),
         ([], False),
     ],

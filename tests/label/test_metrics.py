@@ -7,7 +7,7 @@ from sklearn import metrics
 from rsseg.label.contingency import contingency
 from rsseg.label.matching import assign_many_to_one, assign_one_to_one
 from rsseg.label.metrics.clustering import adjusted_rand_index, normalised_mutual_information
-from rsseg.label.metrics.confusion import Confusion, confusion
+from rsseg.label.metrics.confusion import Confusion, confusion, row_shares
 
 Assign = Callable[[np.ndarray], np.ndarray]
 
@@ -109,3 +109,7 @@ def test_permuting_clusters_changes_no_score(rng: np.random.Generator) -> None:
     first, second = scores(table), scores(table[order])
     assert first[:2] == pytest.approx(second[:2])
     assert np.array_equal(first[2].matrix, second[2].matrix)
+
+
+def test_shares_of_rows_are_unknown_in_empty_ones() -> None:
+    np.testing.assert_array_equal(row_shares(np.array([[1, 3], [0, 0]])), [[0.25, 0.75], [np.nan, np.nan]])

@@ -346,7 +346,7 @@ def test_hostile_map_names_are_kept_in_tables_and_harmless_in_tags(
     assert [row["second"] for row in records(out / "pairs.csv")] == [names[1], names[2], names[2]]
     assert lines_of(out / "mean_jaccard.csv")[0][1:] == list(names)
     with rasterio.open(out / "vote.tif") as opened:
-        assert opened.tags()["maps"] == ", ".join((*names[:2], "a b c"))
+        assert opened.tags()["maps"] == ", ".join((*names[:2], "a\N{REPLACEMENT CHARACTER}b\nc"))
 
 
 def test_names_that_would_share_a_file_are_numbered() -> None:

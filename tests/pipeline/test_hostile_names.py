@@ -114,6 +114,20 @@ def test_what_is_said_is_one_line_without_control_characters(relabelled: Path, t
     assert in_a_line("a\nb\x1b[31m \u202ec", 60) == "a b [31m c" and in_a_line("x" * 99) == "x" * 57 + "..."
 
 
+@pytest.mark.parametrize("verb", ["vectorize", "consensus", "sample", "evaluate"])
+def test_every_answer_is_said_so(relabelled: Path, tmp_path: Path, rsseg: Run, verb: str) -> None:
+    plain = write_map(tmp_path / "plain.tif", np.full((4, len(NAMES)), 1, np.uint8))
+    words = {
+        "vectorize": (relabelled, "-o", tmp_path / "v.gpkg", "--mmu-pixels", 1),
+        "consensus": (relabelled, plain, "-o", tmp_path / "c"),
+        "sample": (relabelled, "-o", tmp_path / "s.csv"),
+        "evaluate": (plain, "--reference", relabelled),
+    }[verb]
+    code, text, err = rsseg(verb, *words)
+    assert code == 0, err
+    assert all(line.isprintable() for line in text.split("\n")) and "x" * 300 not in text and "<script>" in text
+
+
 def test_a_name_twice_is_said_in_one_line(tmp_path: Path) -> None:
     from rsseg.errors import InputError
 

@@ -9,11 +9,11 @@ from labelmaps import Run, grid_for, write_map, write_plain
 from rio_cogeo.cogeo import cog_validate
 from scenes import fields, write_reference, write_scene
 
-from rsseg.label.legend_file import read_legend
+from rsseg.label.legend_file import legend_path, read_legend
 from rsseg.label.maps import LabelMap
 from rsseg.pipeline.stages.evaluate import evaluate
 from rsseg.pipeline.stages.legend import legend
-from rsseg.pipeline.stages.relabel import legend_path, merge, relabel
+from rsseg.pipeline.stages.relabel import merge, relabel
 from rsseg.publish.class_colours import class_colours
 
 SHAPE = (600, 64)

@@ -141,6 +141,16 @@ def test_a_map_without_crs_gives_a_table(tmp_path: Path, truth: np.ndarray, rsse
     code, text, _ = rsseg("evaluate", path, "--reference", table)
     assert code == 0 and "overall accuracy 1.0000 +- 0.0000" in text and "share" in text
 
+    with table.open("w", encoding="utf-8-sig", newline="") as file:  # as a spreadsheet with decimal commas saves it
+        writer = csv.DictWriter(file, lines[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(lines)
+    assert rsseg("evaluate", path, "--reference", table)[:2] == (0, text)
+
+    (tmp_path / "p.strata.csv").unlink()
+    code, _, err = rsseg("evaluate", path, "--reference", table)
+    assert code == 2 and "STEM.strata.csv: keep it with them" in err
+
 
 def test_another_map_is_refused_and_the_same_in_another_file_is_not(
     tmp_path: Path, labels: Path, truth: np.ndarray, rsseg: Run

@@ -299,6 +299,7 @@ REFUSED = [
     ("map.tif -o out.gpkg --mmu-pixels 0", 2, "0 is not in the range"),
     ("map.tif -o out.gpkg --scene other.tif", 1, "lies on another grid"),
     ("map.tif -o out.gpkg --confidence scene.tif", 1, "has 3 bands; a confidence raster has one"),
+    ("map.tif -o out.gpkg --confidence map.tif", 1, "a confidence is 0 to 1"),
     ("scene.tif -o out.gpkg", 1, "is no label raster"),
 ]
 

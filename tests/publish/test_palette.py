@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from rsseg.errors import UsageError
-from rsseg.publish.palette import LabelClass, _distances, default_classes, default_colour, difference
+from rsseg.publish.palette import (
+    LabelClass,
+    _distances,
+    class_of,
+    colour_table,
+    default_classes,
+    default_colour,
+    difference,
+)
 
 
 def test_a_value_keeps_its_colour_whatever_the_count() -> None:
@@ -50,3 +58,11 @@ def test_the_difference_of_two_colours_is_that_of_the_palette() -> None:
     found = [[difference(one.colour, other.colour) for one in items] for other in items]
     assert np.allclose(found, [_distances(rgb, color) for color in rgb], atol=2e-6)
     assert difference("#0072b2", "#0072B2") == 0
+
+
+def test_a_value_is_drawn_as_the_map_says_or_as_its_default() -> None:
+    assert class_of(3, {3: "water"}, {3: "#0000ff"}) == LabelClass(3, "water", "#0000ff")
+    assert class_of(3, {3: ""}, {}) == LabelClass(3, "cluster 3", default_colour(3))
+    table = colour_table({2: "#0102ff"}, nothing="#fffefd")
+    assert table.shape == (256, 3) and table[0].tolist() == [255, 254, 253] and table[2].tolist() == [1, 2, 255]
+    assert table[7].tolist() == list(default_classes(7)[6].rgb)

@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from rsseg.errors import UsageError
 from rsseg.publish.labels import LabelClass
-from rsseg.publish.quicklook import picture_labels, picture_matrix, picture_scene
+from rsseg.publish.quicklook import in_colours, picture_labels, picture_matrix, picture_scene, short
 from rsseg.scene.grid import Grid
 from rsseg.scene.sensors import open_scene
 
@@ -94,3 +94,26 @@ def test_pictures_repeat_byte_for_byte_and_are_not_replaced_unasked(tmp_path: Pa
         picture_labels(path, tmp_path / "a.png", size=100)
     picture_labels(path, tmp_path / "a.png", size=100, overwrite=True)
     assert (tmp_path / "a.png").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("bands", "shown"),
+    [
+        (("blue", "green", "red", "nir"), ("nir", "red", "green")),
+        (("Blue", "Green", "Red"), ("Red", "Green", "Blue")),
+        (("a", "b", "c", "d"), ("a", "b", "c")),
+        (("a", "b"), ("a",)),
+    ],
+)
+def test_bands_are_shown_by_their_names(tmp_path: Path, bands: tuple[str, ...], shown: tuple[str, ...]) -> None:
+    values = np.ones((len(bands), 4, 5), np.uint16)
+    place = rasterio.Affine(10, 0, 0, 0, -10, 0)
+    with rasterio.open(tmp_path / "s.tif", "w", "GTiff", 5, 4, len(bands), transform=place, dtype="uint16") as file:
+        file.write(values)
+        file.descriptions = bands
+    assert in_colours(open_scene(tmp_path / "s.tif")).band_names == shown
+
+
+def test_names_in_charts_are_one_short_line() -> None:
+    assert short("a\n b\x07c\t\u202ed") == "a b c d"
+    assert short("x" * 60, 10) == "x" * 9 + "\N{HORIZONTAL ELLIPSIS}" and short("x" * 10, 10) == "x" * 10

@@ -3,7 +3,7 @@ import pytest
 from pyproj import CRS, Geod
 
 from rsseg.errors import GridError
-from rsseg.scene.area import pixel_areas
+from rsseg.scene.area import known_pixel_areas, pixel_areas, pixel_metres
 from rsseg.scene.grid import Grid
 
 WGS84 = CRS.from_epsg(4326).to_wkt()
@@ -51,3 +51,16 @@ def test_what_has_no_area_is_refused() -> None:
         pixel_areas(Grid(2, 2))
     with pytest.raises(GridError, match="turned"):
         pixel_areas(Grid(2, 2, (1, 0.1, 0, 0.1, -1, 0), WGS84))
+
+
+def test_nothing_is_known_without_a_crs_or_of_a_turned_geographic_grid() -> None:
+    assert known_pixel_areas(Grid(2, 3)) is None
+    assert known_pixel_areas(Grid(2, 3, (0.1, 0.01, 0, 0.01, -0.1, 0), WGS84)) is None
+    straight = Grid(2, 3, (0.1, 0, 0, 0, -0.1, 0), WGS84)
+    np.testing.assert_array_equal(known_pixel_areas(straight), pixel_areas(straight))
+
+
+def test_sides_of_a_pixel_are_in_metres_whatever_the_unit() -> None:
+    feet = CRS.from_epsg(2225).to_wkt()  # US survey feet
+    assert pixel_metres(Grid(2, 3, (20, 0, 0, 0, -10, 0), feet)) == pytest.approx((10 * 1200 / 3937, 20 * 1200 / 3937))
+    assert pixel_metres(Grid(2, 3, (1, 0, 0, 0, -1, 0), WGS84)) is None and pixel_metres(Grid(2, 3)) is None

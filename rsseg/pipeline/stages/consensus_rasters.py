@@ -1,6 +1,5 @@
 """The rasters of the stage ``consensus``: where several maps agree, how far, and what they say together."""
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from rsseg.label.consensus_frame import Frame
 from rsseg.label.maps import LabelMap
 from rsseg.label.reference import Reference
 from rsseg.progress import Reporter
+from rsseg.publish.gis import clean
 from rsseg.publish.labels import ConfidenceWriter, LabelClass, LabelMapWriter
 from rsseg.publish.palette import default_colour
 from rsseg.scene.grid import Window
@@ -70,7 +70,7 @@ def _parts(window: Window) -> Iterator[tuple[slice, Window]]:
 def _writers(maps: Sequence[LabelMap], frame: Frame, folder: Path) -> dict[str, LabelMapWriter | ConfidenceWriter]:
     """A writer for each layer; of two maps the vote would be the pivot itself."""
     grid, classes = maps[0].grid, common_classes(maps, frame)
-    tags = {"maps": ", ".join(_plain(item.name) for item in maps), "pivot": _plain(maps[frame.pivot].name)}
+    tags = {"maps": ", ".join(clean(item.name) for item in maps), "pivot": clean(maps[frame.pivot].name)}
     with_other = [*classes, LabelClass(frame.disagree, "disagree", DISAGREE_COLOUR)]
     writers: dict[str, LabelMapWriter | ConfidenceWriter] = {
         "agreement": LabelMapWriter(folder / AGREEMENT, grid, with_other, tags=tags),
@@ -98,8 +98,3 @@ def _count_classes(total: int) -> list[LabelClass]:
         LabelClass(n, f"{n} of {total} maps agree", "#{0:02x}{0:02x}ff".format(shades[n - 1]))
         for n in range(2, total + 1)
     ]
-
-
-def _plain(name: str) -> str:
-    """A name for the file's tags, which are XML: control characters, which XML cannot hold, become spaces."""
-    return "".join(" " if unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in name)

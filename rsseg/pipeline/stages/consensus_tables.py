@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rsseg.files import file_word, write_text
-from rsseg.label.consensus import PairConsensus, compare, matched
+from rsseg.label.consensus import PairConsensus, compare, group_title, matched
 from rsseg.label.scores import ReferenceConsensus
 from rsseg.publish.quicklook import picture_matrix
 from rsseg.publish.tables import matrix_csv, records_csv
@@ -35,11 +35,6 @@ def write_pairs(
     matches = [record for pair in pairs for record in _match_records(pair, titles)]
     write_text(folder / MATCHES, records_csv(matches) if matches else "")
     _write_means(names, pairs, folder / MEANS)
-
-
-def group_title(members: Sequence[int], titles: Mapping[int, str]) -> str:
-    """What joined clusters are called: each name once."""
-    return " + ".join(dict.fromkeys(titles[value] for value in members))
 
 
 def _write_matched(pair: PairConsensus, titles: Titles, target: Path) -> None:

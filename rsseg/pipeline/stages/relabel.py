@@ -13,7 +13,7 @@ import rsseg
 from rsseg.errors import InputError, UsageError
 from rsseg.files import check_outputs, replacing
 from rsseg.label.legend import Legend
-from rsseg.label.legend_file import read_legend, to_yaml
+from rsseg.label.legend_file import legend_path, read_legend, to_yaml
 from rsseg.label.maps import LabelMap, strips
 from rsseg.pipeline.aoi import aoi_files
 from rsseg.pipeline.class_names import label_classes
@@ -88,11 +88,6 @@ def merge(
         part = stack.enter_context(replacing(beside, overwrite))
         part.write_text(to_yaml(found), encoding="utf-8", newline="\n")
         return _write(source, found, beside, output, overwrite, reporter)
-
-
-def legend_path(labels: Path) -> Path:
-    """Where the legend of a merged map lies: STEM.legend.yaml beside it."""
-    return labels.with_suffix(".legend.yaml")
 
 
 def relabelled(labels: np.ndarray, legend: Legend, named: Path) -> np.ndarray:

@@ -51,8 +51,8 @@ def run(
     """Run a pipeline file, or one of rsseg's own by name, over scenes into the folder ``output``.
 
     ``aoi`` is a file of polygons, the part of every scene that is used. The same command goes on where an earlier one
-    stopped. With ``dry_run`` nothing is written; the result says which
-    stages would run. ``begin`` is called when all is checked, before the folder is written to.
+    stopped. With ``dry_run`` nothing is written; the result says which stages would run. ``begin`` is called when all
+    is checked, before the folder is written to.
     Raises: any RssegError, of the first stage that fails.
     """
     check_folder(output)

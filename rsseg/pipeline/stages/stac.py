@@ -10,6 +10,7 @@ import rasterio
 from rsseg.files import write_text
 from rsseg.pipeline.cache import Cache
 from rsseg.pipeline.folders import result_folder
+from rsseg.pipeline.stages.stac_items import SceneItems, model_item
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish import stac as form
 from rsseg.publish.run_folder import RunFolder, open_run

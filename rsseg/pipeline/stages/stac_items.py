@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rsseg.label.legend_file import legend_path
 from rsseg.label.maps import LabelMap
 from rsseg.learn.model import load_model
 from rsseg.learn.networks.build import is_dense
@@ -93,7 +94,7 @@ class SceneItems:
         """Key, file and title of what may lie beside a map."""
         table, style = sidecars(item.labels)
         return [
-            ("legend", item.labels.with_suffix(".legend.yaml"), "Clusters, names and colours"),
+            ("legend", legend_path(item.labels), "Clusters, names and colours"),
             ("style", style, "QGIS style"),
             ("table", table, "Attribute table"),
             ("evaluation", self.source.folder / "evaluation" / item.model / "evaluation.json", "Scores"),

@@ -113,8 +113,8 @@ def vectorize(
         targets = outputs(output, source.grid.crs)
         # the map's own style has the name that a file of polygons beside it would give to its own
         check_outputs(targets, [*inputs, *sidecars(labels)], overwrite)
-        scenes = [open_scene(path, bands=bands, scale=scale, aoi=aoi) for path in (scene,) if path]
-        scenes += [_confidence(path) for path in (confidence,) if path]
+        scenes = [open_scene(scene, bands=bands, scale=scale, aoi=aoi)] if scene is not None else []
+        scenes += [_confidence(confidence)] if confidence is not None else []
         for opened in scenes:
             check_same_grid(source, opened)
         sums = stack.enter_context(PixelSums(scenes))
@@ -128,11 +128,16 @@ def vectorize(
         write_vector(part, table.schema, table.batches(found), source.grid)
         _check_found(table, labels, minimum, reporter)
         _write_beside(part, table)
-        for target in targets:
-            (folder / target.name).replace(target)
-        for path in leftovers(output):
-            path.unlink(missing_ok=True)
+        _publish(folder, targets)
     return VectorizeResult(str(output), table.count, minimum, tolerance, table.records())
+
+
+def _publish(folder: Path, targets: Sequence[Path]) -> None:
+    """Move the files to their places, the polygons last; what told of those before goes."""
+    for target in targets:
+        (folder / target.name).replace(target)
+    for path in leftovers(targets[-1]):
+        path.unlink(missing_ok=True)
 
 
 def _known(pixel: float | None, labels: Path, option: str) -> float:
@@ -145,6 +150,8 @@ def _confidence(path: Path) -> Scene:
     opened = open_scene(path)
     if len(opened.bands) != 1:
         raise InputError(f"{path} has {len(opened.bands)} bands; a confidence raster has one")
+    if opened.units == "uncalibrated":
+        raise InputError(f"{path} holds bare integers; a confidence is 0 to 1, as rsseg segment --confidence writes it")
     return opened
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from rsseg.label.consensus import group_title
 from rsseg.publish.palette import rgb
 from rsseg.publish.quicklook import picture_matrix
 from rsseg.publish.report.heat import heat_table
@@ -73,8 +74,8 @@ def _overall(folder: SceneFolder, pairs: Sequence[Pair]) -> Html:
 
 def _of_pair(folder: SceneFolder, pair: Pair, views: Mapping[str, MapView], count: int, album: Album) -> Section:
     titles = [titles_of(folder.consensus, item) for item in (pair.first, pair.second)]
-    rows = [_group(group, titles[0]) for group in pair.rows]
-    columns = [_group(group, titles[1]) for group in pair.columns]
+    rows = [group_title(group, titles[0]) for group in pair.rows]
+    columns = [group_title(group, titles[1]) for group in pair.columns]
     matrix = _matrix(folder, pair, rows, columns, album)
     way = tag("p", _WAYS[pair.way]) if pair.way in _WAYS else ""
     largest = sorted(pair.matches, key=lambda match: -match.pixels)[:count]
@@ -83,12 +84,6 @@ def _of_pair(folder: SceneFolder, pair: Pair, views: Mapping[str, MapView], coun
     if first is not None and second is not None and first.shown.shape == second.shown.shape:
         panels = join(_panel(folder, pair, match, titles, (first, second), album) for match in largest)
     return Section(f"{pair.first} and {pair.second}", join([way, matrix, panels]))
-
-
-def _group(values: Sequence[int], titles: Mapping[int, str]) -> str:
-    """What a group of clusters is called."""
-    names = dict.fromkeys(titles.get(value, f"cluster {value}") for value in values)
-    return " + ".join(names)
 
 
 def _matrix(folder: SceneFolder, pair: Pair, rows: Sequence[str], columns: Sequence[str], album: Album) -> Html:
@@ -128,7 +123,7 @@ def _panel(
     colours = np.full((256, 3), 255, np.uint8)
     for code, colour in _COLOURS.items():
         colours[code] = rgb(colour)
-    left, right = (_group(group, names) for group, names in zip((match.first, match.second), titles, strict=True))
+    left, right = (group_title(group, names) for group, names in zip((match.first, match.second), titles, strict=True))
     alt = f"{left} of {pair.first}, {right} of {pair.second}, and both: Jaccard similarity {match.jaccard:.3f}."
     tall, wide = maps[0].grid.pixel_size
     title = f"{folder.name} match {pair.first} {match.first[0]} {pair.second} {match.second[0]}"

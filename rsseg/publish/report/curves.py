@@ -97,11 +97,13 @@ def _panel(axes: Axes, key: str, phase: str, lines: Lines) -> None:
     for place, (run, points) in enumerate(runs):
         epochs, values = [point[0] for point in points], [point[1] for point in points]
         colour, line = _COLOURS[place % len(_COLOURS)], _LINES[place % len(_LINES)]
-        axes.plot(epochs, values, color=colour, alpha=0.45, linewidth=0.8, marker=".", markersize=3)
+        axes.plot(
+            epochs, values, color=colour, alpha=0.45, linewidth=0.8, marker=".", markersize=3 if len(epochs) > 1 else 9
+        )
         axes.plot(epochs, smoothed(values), color=colour, linewidth=1.8, linestyle=line, label=f"run {run}")
     axes.set_title(f"{key.replace('_', ' ')}, {phase}"[:48], fontsize=8.5, loc="left", parse_math=False)
     axes.set_xlabel("epoch", fontsize=7.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if all(value == int(value) for _, points in runs for _, value in points):
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     if len(runs) > 1:

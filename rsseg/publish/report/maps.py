@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 
 from rsseg.label.shares import NO_SHARE, SHARE_STEPS
-from rsseg.publish.quicklook import aspect
+from rsseg.publish.quicklook import aspect, share_colours
 from rsseg.publish.report.html import Html, Section, join, name, number, paragraphs, percent, plain, table, tag
 from rsseg.publish.report.images import Album, figure_of, indexed_png, lightest, scaled
 from rsseg.publish.report.marks import marks
@@ -121,9 +120,8 @@ def _confidence_figure(stem: str, folder: SceneFolder, item: MapView, values: np
 
 
 def confidence_colours() -> np.ndarray:
-    """Colours (256, 3) uint8 of stored confidences: cividis, which the colour-blind see as all others do."""
-    shares = np.minimum(np.arange(256) / SHARE_STEPS, 1)
-    table = np.rint(255 * matplotlib.colormaps["cividis"](shares)[:, :3]).astype(np.uint8)
+    """Colours (256, 3) uint8 of stored confidences; white where there is no data."""
+    table = share_colours(SHARE_STEPS)
     table[NO_SHARE] = 255
     return table
 

@@ -125,15 +125,9 @@ class Atlas:
             given = found.names.looks() if found.names else {}
         except RssegError as sentence:
             problem = str(sentence)
-        looks, total = {**found.source.looks(), **given}, max(1, int(counts[1:].sum()))
+        looks, shares = {**found.source.looks(), **given}, counts / max(1, int(counts[1:].sum()))
         entries = [
-            {
-                "value": v,
-                "name": looks[v][0],
-                "colour": looks[v][1],
-                "pixels": int(counts[v]),
-                "share": counts[v] / total,
-            }
+            {"value": v, "name": looks[v][0], "colour": looks[v][1], "pixels": int(counts[v]), "share": shares[v]}
             for v in map(int, np.flatnonzero(counts[1:]) + 1)
         ]
         return {"entries": entries, "problem": problem, "version": _version(found), **_legend_file(found)}
@@ -206,8 +200,8 @@ def _given_looks(layer: Layer) -> dict[int, tuple[str, str]]:
 def _legend_file(layer: Layer) -> dict[str, Any]:
     if layer.names is None:
         return {"file": None, "command": None}
-    naming = layer.names.naming
-    return {"file": str(naming.target) if naming.target.is_file() else None, "command": naming.command}
+    renaming = layer.names.renaming
+    return {"file": str(renaming.target) if renaming.target.is_file() else None, "command": renaming.command}
 
 
 def _version(layer: Layer) -> str:

@@ -9,11 +9,12 @@ from typing import Any
 import yaml
 
 from rsseg.errors import GridError, InputError, RssegError, RssegWarning, UsageError
+from rsseg.label.legend_file import legend_path
 from rsseg.label.reference import is_vector
 from rsseg.publish.run_files import lies_at, open_run_scene, read_json
 from rsseg.publish.view.layers import ViewedScene
 from rsseg.publish.view.legends import NamedValues
-from rsseg.publish.view.naming import naming_of
+from rsseg.publish.view.renaming import renaming_of
 from rsseg.publish.view.scene_source import SceneSource
 from rsseg.publish.view.sources import LabelSource, ReferenceSource, ValueSource
 from rsseg.scene.raster import open_raster
@@ -107,7 +108,7 @@ def _names(folder: Path, labels: Path) -> NamedValues:
     place = labels.parent.parent
     sources = [place / kind / labels.name for kind in ("merged", "clusters")]
     target, output = place / "legends" / f"{labels.stem}.yaml", place / "named" / labels.name
-    return NamedValues(naming_of(labels, target, output, sources, folder))
+    return NamedValues(renaming_of(labels, target, output, sources, folder))
 
 
 def _add_comparison(viewed: ViewedScene, path: Path) -> None:
@@ -162,10 +163,10 @@ def open_map(
     with _warned_before():
         source = SceneSource(open_scene(scene, bands=bands, scale=scale)) if scene is not None else None
     shown = LabelSource(labels)
-    target = labels.with_suffix(".legend.yaml")
+    target = legend_path(labels)
     if _made_by(labels) == target.name:
         target = labels.with_suffix(".edited.legend.yaml")
-    names = NamedValues(naming_of(labels, target, labels.with_name(f"{labels.stem}-named.tif")))
+    names = NamedValues(renaming_of(labels, target, labels.with_name(f"{labels.stem}-named.tif")))
     viewed = ViewedScene(labels.stem, source.grid if source else shown.grid)
     _add_scene(viewed, source)
     viewed.add("map", labels.stem, shown, names=names)

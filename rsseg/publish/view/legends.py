@@ -15,8 +15,8 @@ from rsseg.label.legend import Legend, LegendClass
 from rsseg.label.legend_file import read_legend, to_yaml
 from rsseg.publish.class_colours import coloured
 from rsseg.publish.palette import LabelClass, default_colour
-from rsseg.publish.view.naming import Naming
 from rsseg.publish.view.opened import Stamp, stamp_of
+from rsseg.publish.view.renaming import Renaming
 from rsseg.scene.raster import open_raster
 
 OF, MODEL = "of", "model"
@@ -32,8 +32,8 @@ Looks = Mapping[int, tuple[str, str]]
 class NamedValues:
     """The names of a map's values as the user's legend has them now; safe for several threads."""
 
-    def __init__(self, naming: Naming) -> None:
-        self.naming = naming
+    def __init__(self, renaming: Renaming) -> None:
+        self.renaming = renaming
         self._lock = threading.Lock()
         self._known: tuple[tuple[Stamp, Stamp], dict[int, tuple[str, str]]] | None = None
 
@@ -42,17 +42,18 @@ class NamedValues:
 
         Raises: InputError if it cannot be used, or is of another model's map.
         """
-        target = self.naming.target
+        target = self.renaming.target
         if not target.is_file():
             return None
         legend = read_legend(target)
-        of = legend.made.get(OF, self.naming.title)
-        if of != self.naming.title:
+        title = self.renaming.title
+        of = legend.made.get(OF, title)
+        if of != title:
             raise InputError(
-                f"{target} names the clusters of {reprlib.repr(of)}, but this map is made of {self.naming.title} now; "
+                f"{target} names the clusters of {reprlib.repr(of)}, but this map is made of {title} now; "
                 "move the file away to begin anew"
             )
-        model, now = legend.made.get(MODEL), model_of(self.naming.labels)
+        model, now = legend.made.get(MODEL), model_of(self.renaming.labels)
         if model is not None and now is not None and model != now:
             raise InputError(
                 f"{target} names the clusters of an earlier model ({model[:12]}), the map is of another ({now[:12]}); "
@@ -62,9 +63,9 @@ class NamedValues:
 
     def looks(self) -> dict[int, tuple[str, str]]:
         """Name and colour that the legend gives to values of the map; empty where there is none."""
-        if not self.naming.target.is_file():
+        if not self.renaming.target.is_file():
             return {}
-        stamps = stamp_of(self.naming.target), stamp_of(self.naming.labels)
+        stamps = stamp_of(self.renaming.target), stamp_of(self.renaming.labels)
         if self._known is None or self._known[0] != stamps:
             self._known = stamps, self._looks(self.read())
         return self._known[1]
@@ -75,7 +76,7 @@ class NamedValues:
         by_cluster = {cluster: item for item in coloured(legend).classes for cluster in item.clusters}
         found = {}
         for value in range(1, 256):
-            item = next((by_cluster[c] for c in self.naming.clusters(value) if c in by_cluster), None)
+            item = next((by_cluster[c] for c in self.renaming.clusters(value) if c in by_cluster), None)
             if item is not None:
                 found[value] = item.name, item.colour or default_colour(item.value)
         return found
@@ -92,21 +93,21 @@ class NamedValues:
         _check(value, name, colour)
         with self._lock:
             legend = self._completed(looks)
-            legend = renamed(legend, self.naming.clusters(value), name.strip(), colour, value, looks[value][1])
-            write_text(self.naming.target, to_yaml(legend), overwrite=True)
+            legend = renamed(legend, self.renaming.clusters(value), name.strip(), colour, value, looks[value][1])
+            write_text(self.renaming.target, to_yaml(legend), overwrite=True)
         return legend
 
     def _completed(self, looks: Looks) -> Legend:
         """The user's legend, or a new one, with a class for every value that occurs."""
         legend = self.read()
-        made = dict(legend.made) if legend else dict(self.naming.start.made if self.naming.start else {})
-        model = model_of(self.naming.labels)
-        made |= {OF: self.naming.title, **({MODEL: model} if model else {})}
-        begun = legend or self.naming.start
+        made = dict(legend.made) if legend else dict(self.renaming.start.made if self.renaming.start else {})
+        model = model_of(self.renaming.labels)
+        made |= {OF: self.renaming.title, **({MODEL: model} if model else {})}
+        begun = legend or self.renaming.start
         classes = [_coloured(item, looks) for item in begun.classes] if begun else []
         known = {cluster for item in classes for cluster in item.clusters}
         for value, (name, colour) in looks.items():
-            lacking = tuple(cluster for cluster in self.naming.clusters(value) if cluster not in known)
+            lacking = tuple(cluster for cluster in self.renaming.clusters(value) if cluster not in known)
             if lacking:
                 free = _free_value(classes, value)
                 classes.append(LegendClass(value=free, name=_free_name(classes, name), colour=colour, clusters=lacking))

@@ -40,7 +40,7 @@ def body_of(request: BaseHTTPRequestHandler) -> Any:
         raise UsageError("the request is no JSON") from None
 
 
-def renaming(content: Any) -> tuple[int, int, str, str | None]:
+def wanted_name(content: Any) -> tuple[int, int, str, str | None]:
     """Layer, value, name and colour of a request.
 
     Raises: UsageError.

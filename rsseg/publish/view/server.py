@@ -19,7 +19,7 @@ import rasterio
 
 from rsseg.errors import RssegError, UsageError
 from rsseg.publish.view.atlas import Atlas, NotThereError
-from rsseg.publish.view.requests import RefusedError, body_of, renaming
+from rsseg.publish.view.requests import RefusedError, body_of, wanted_name
 
 ADDRESS = "127.0.0.1"
 
@@ -172,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusedError(HTTPStatus.FORBIDDEN, "the page is of an earlier server; reload it")
         if path != "/api/rename":
             raise NotThereError("there is nothing under this address")
-        return _json(self.server.atlas.rename(*renaming(content)))
+        return _json(self.server.atlas.rename(*wanted_name(content)))
 
     def _fail(self, status: HTTPStatus, message: str) -> None:
         self._send(status, *_json({"error": message}))

@@ -4,11 +4,9 @@ A source is read decimated, from its overviews where it has some: memory is that
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-import matplotlib
 import numpy as np
 import rasterio
 
@@ -16,6 +14,7 @@ from rsseg.label.maps import LabelMap
 from rsseg.label.reference import Reference, open_reference
 from rsseg.publish.class_colours import class_colours
 from rsseg.publish.palette import colour_table, default_colour
+from rsseg.publish.quicklook import share_colours
 from rsseg.publish.view.opened import Opened, Stamp, stamp_of
 from rsseg.publish.view.pictures import Tile, palette_png
 from rsseg.scene.grid import Grid, Window
@@ -106,7 +105,7 @@ class ValueSource:
 
     def tile(self, tile: Tile) -> bytes:
         """A PNG file of a tile; pixels without data are transparent."""
-        return palette_png(self._read(tile.window, tile.size), _ramp(round(1 / self.scale)), self.nodata)
+        return palette_png(self._read(tile.window, tile.size), share_colours(round(1 / self.scale)), self.nodata)
 
     def at(self, row: int, col: int) -> dict[str, Any]:
         """The share; None where there is none."""
@@ -182,15 +181,7 @@ def _palette(colours: Mapping[int, str]) -> np.ndarray:
     return colour_table(colours, nothing="#000000")
 
 
-@lru_cache
-def _ramp(highest: int) -> np.ndarray:
-    """Cividis, which is even for every kind of colour vision, over 0 to ``highest``: (256, 3) uint8."""
-    share = np.clip(np.arange(256) / max(1, highest), 0, 1)
-    colours: np.ndarray = matplotlib.colormaps["cividis"](share, bytes=True)[:, :3]
-    return np.ascontiguousarray(colours)
-
-
 def ramp_colours(count: int = 9) -> list[str]:
     """Colours of shares from 0 to 1, evenly spaced, for a legend."""
-    chosen = _ramp(255)[np.rint(np.linspace(0, 255, count)).astype(int)]
+    chosen = share_colours(255)[np.rint(np.linspace(0, 255, count)).astype(int)]
     return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in chosen]

@@ -73,8 +73,8 @@ def test_pictures_keep_their_values_and_names_apart(tmp_path: Path) -> None:
 def test_marks_lie_inside_their_regions() -> None:
     mask = np.zeros((100, 120), bool)
     mask[10:31, 5:26] = mask[70:90, 80:110] = True
-    assert widest(mask) == [(20, 15), (79, 89)] or {mask[spot] for spot in widest(mask)} == {True}
-    assert len(widest(mask)) == 2 and widest(np.zeros((5, 5), bool)) == []
+    assert [bool(mask[spot]) for spot in widest(mask)] == [True, True]
+    assert {row < 50 for row, _ in widest(mask)} == {True, False} and widest(np.zeros((5, 5), bool)) == []
     lonely = np.zeros((50, 50), bool)
     lonely[7, 9] = True
     assert widest(lonely) == [(7, 9)]

@@ -13,7 +13,7 @@ from rsseg.label.legend_file import from_yaml, read_legend, to_yaml
 from rsseg.label.maps import LabelMap
 from rsseg.publish.labels import LabelClass
 from rsseg.publish.view.legends import NamedValues, renamed
-from rsseg.publish.view.naming import naming_of
+from rsseg.publish.view.renaming import renaming_of
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -40,7 +40,7 @@ FOUR = looks("cluster 1", "cluster 2", "cluster 3", "cluster 4")
 @pytest.fixture
 def names(tmp_path: Path) -> NamedValues:
     labels = write_map(tmp_path / "map.tif", CLUSTERS)
-    return NamedValues(naming_of(labels, tmp_path / "legends" / "map.yaml", tmp_path / "named.tif"))
+    return NamedValues(renaming_of(labels, tmp_path / "legends" / "map.yaml", tmp_path / "named.tif"))
 
 
 def legend_of(*classes: tuple[int, str, tuple[int, ...]]) -> Legend:
@@ -56,7 +56,7 @@ def groups(legend: Legend) -> dict[str, tuple[int, ...]]:
 def test_the_first_name_makes_a_legend_with_a_class_a_cluster(names: NamedValues) -> None:
     assert names.read() is None and names.looks() == {}
     names.rename(2, "  forest ", "#123456", FOUR)
-    legend = read_legend(names.naming.target)
+    legend = read_legend(names.renaming.target)
     assert groups(legend) == {"cluster 1": (1,), "forest": (2,), "cluster 3": (3,), "cluster 4": (4,)}
     assert [item.colour for item in legend.classes] == ["#000001", "#123456", "#000003", "#000004"]
     assert names.looks()[2] == ("forest", "#123456")
@@ -93,10 +93,10 @@ def test_a_name_of_ones_own_settles_what_was_unknown() -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_any_name_survives_file_and_relabelling(rsseg: Run, names: NamedValues, name: str) -> None:
     names.rename(1, name, None, FOUR)
-    legend = read_legend(names.naming.target)
+    legend = read_legend(names.renaming.target)
     assert legend.classes[0].name == name
     assert from_yaml(to_yaml(legend)) == legend
-    naming = names.naming
+    naming = names.renaming
     code, _, err = rsseg("relabel", naming.source, "--legend", naming.target, "-o", naming.output)
     assert code == 0, err
     with LabelMap(naming.output) as made:
@@ -121,12 +121,12 @@ def test_what_no_legend_can_hold_is_refused_and_nothing_is_written(
 ) -> None:
     with pytest.raises(UsageError):
         names.rename(value, name, colour, FOUR)
-    assert not names.naming.target.parent.exists()
+    assert not names.renaming.target.parent.exists()
 
 
 def test_a_legend_edited_by_hand_is_kept(names: NamedValues) -> None:
     names.rename(1, "water", None, FOUR)
-    target = names.naming.target
+    target = names.renaming.target
     target.write_text(target.read_text().replace("cluster 3", "town"))
     assert names.looks()[3][0] == "town"
     names.rename(2, "forest", None, FOUR)
@@ -135,7 +135,7 @@ def test_a_legend_edited_by_hand_is_kept(names: NamedValues) -> None:
 
 def test_a_legend_broken_by_hand_is_said_and_not_replaced(names: NamedValues) -> None:
     names.rename(1, "water", None, FOUR)
-    target = names.naming.target
+    target = names.renaming.target
     target.write_text("classes: [")
     with pytest.raises(InputError, match=r"map\.yaml, line 1"):
         names.rename(2, "forest", None, FOUR)
@@ -143,10 +143,10 @@ def test_a_legend_broken_by_hand_is_said_and_not_replaced(names: NamedValues) ->
 
 
 def test_clusters_that_the_legend_does_not_know_get_classes(names: NamedValues) -> None:
-    names.naming.target.parent.mkdir()
-    names.naming.target.write_text(to_yaml(legend_of((1, "cluster 2", (1,)))))
+    names.renaming.target.parent.mkdir()
+    names.renaming.target.write_text(to_yaml(legend_of((1, "cluster 2", (1,)))))
     names.rename(3, "water", None, FOUR)
-    legend = read_legend(names.naming.target)
+    legend = read_legend(names.renaming.target)
     assert groups(legend) == {"cluster 2": (1,), "cluster 2 (2)": (2,), "water": (3,), "cluster 4": (4,)}
     assert legend.evidence[1].doubt == 0.1
 
@@ -165,7 +165,7 @@ def named_map(folder: Path, table: dict[int, int]) -> tuple[Path, Path]:
 
 def test_a_map_made_by_a_legend_goes_on_from_it(rsseg: Run, tmp_path: Path) -> None:
     clusters, labels = named_map(tmp_path, {1: 1, 2: 2, 3: 1, 4: 2})
-    naming = naming_of(
+    naming = renaming_of(
         labels, tmp_path / "new.yaml", tmp_path / "out.tif", [tmp_path / "merged.tif", clusters], tmp_path
     )
     names = NamedValues(naming)
@@ -188,7 +188,7 @@ def test_a_legend_that_did_not_make_the_map_is_left_alone(tmp_path: Path) -> Non
     labels.unlink()
     write_map(tmp_path / "other" / "m.tif", 3 - values.clip(1))
     (tmp_path / "other" / "m.tif").replace(labels)
-    naming = naming_of(labels, tmp_path / "new.yaml", tmp_path / "out.tif", [clusters])
+    naming = renaming_of(labels, tmp_path / "new.yaml", tmp_path / "out.tif", [clusters])
     assert naming.source == labels and naming.start is None
 
 
@@ -196,4 +196,4 @@ def test_names_of_another_models_clusters_are_not_shown(tmp_path: Path) -> None:
     labels, target = write_map(tmp_path / "map.tif", CLUSTERS), tmp_path / "map.yaml"
     target.write_text(to_yaml(Legend(made={"of": "clusters/map.tif"}, classes=legend_of((1, "a", (1,))).classes)))
     with pytest.raises(InputError, match="move the file away"):
-        NamedValues(naming_of(labels, target, tmp_path / "out.tif")).looks()
+        NamedValues(renaming_of(labels, target, tmp_path / "out.tif")).looks()

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rsseg.errors import InputError
 from rsseg.label.legend import Legend
-from rsseg.label.legend_file import read_legend
+from rsseg.label.legend_file import legend_path, read_legend
 from rsseg.label.maps import LabelMap
 from rsseg.scene.grid import Window
 from rsseg.scene.raster import same_grid
 
 
 @dataclass(frozen=True)
-class Naming:
+class Renaming:
     """What renaming the values of a map writes, and from what.
 
     ``target`` is the legend's file, ``source`` the map whose clusters it lists, ``title`` what the file calls that map,
@@ -42,9 +42,9 @@ class Naming:
         return next((item.clusters for item in self.start.classes if item.value == value), ())
 
 
-def naming_of(
+def renaming_of(
     labels: Path, target: Path, output: Path, sources: Iterable[Path] = (), root: Path | None = None
-) -> Naming:
+) -> Renaming:
     """How the values of a map are named.
 
     Args:
@@ -54,7 +54,7 @@ def naming_of(
         sources: maps of clusters that it may have been made of, by the legend beside it; the first that fits counts.
         root: the folder that the legend's mention of the source is relative to.
     """
-    made_by = labels.with_suffix(".legend.yaml")
+    made_by = legend_path(labels)
     if made_by.is_file() and made_by != target:
         try:
             legend = read_legend(made_by)
@@ -62,8 +62,8 @@ def naming_of(
             legend = None
         for source in sources:
             if legend is not None and source.is_file() and _makes(legend, source, labels):
-                return Naming(labels, target, source, _title(source, root), output, legend)
-    return Naming(labels, target, labels, _title(labels, root), output)
+                return Renaming(labels, target, source, _title(source, root), output, legend)
+    return Renaming(labels, target, labels, _title(labels, root), output)
 
 
 def _title(path: Path, root: Path | None) -> str:
