@@ -67,10 +67,10 @@ def count_rules(source: LabelMap, scene: Scene, rules: RuleSet, reporter: Report
 def by_rules(counts: RuleCounts, rules: RuleSet, made: Mapping[str, str]) -> Legend:
     """Each cluster becomes a class of its own value that is named by the rule that most of its pixels meet.
 
-    Where the first rule has less than half of a cluster's valid pixels, the name says "mixed" and the first two. Names
-    that several clusters share are numbered by falling pixels; their shades go from the darkest cluster to the
-    brightest. A cluster without a valid pixel is marked unknown. Of equal ones the earlier rule and the smaller value
-    come first.
+    Where the first rule has less than half of a cluster's valid pixels, the name says "mixed" and the first two.
+    Names that several clusters share are numbered by falling pixels; the shades of a rule, or of the rules that
+    share them, go from the darkest cluster to the brightest. A cluster without a valid pixel is marked unknown. Of
+    equal ones the earlier rule and the smaller value come first.
     """
     sizes = counts.met.sum(axis=1)
     used = [int(value) for value in np.argsort(-sizes, kind="stable") if sizes[value]]
@@ -131,9 +131,9 @@ def _name(met: NDArray[np.int64], best: NDArray[np.int64], rules: Sequence[Rule]
 def _colours(leading: Mapping[int, int], rules: Sequence[Rule]) -> dict[int, str]:
     """A colour for each cluster from the shades of its rule, in the order of the clusters."""
     found: dict[int, str] = {}
-    for number, rule in enumerate(rules):
-        members = [value for value, first in leading.items() if first == number]
-        found |= {value: shade(rule.shades, place, len(members)) for place, value in enumerate(members)}
+    for shades in dict.fromkeys(rule.shades for rule in rules):
+        members = [value for value, first in leading.items() if rules[first].shades == shades]
+        found |= {value: shade(shades, place, len(members)) for place, value in enumerate(members)}
     return found
 
 

@@ -59,7 +59,8 @@ class Pixels:
 class Rule:
     """What pixels can look like: a name, its condition in words, and the colours ``#rrggbb`` its classes lie between.
 
-    ``meets`` gives (n,) bool; of several rules that a pixel meets the first counts.
+    Rules with the same two colours share the range. ``meets`` gives (n,) bool; of several rules that a pixel meets the
+    first counts.
     """
 
     name: str
@@ -154,28 +155,23 @@ def order_rules(spectra: ClusterSpectra, kind: Kind) -> RuleSet:
     bands = tuple(name.casefold() for name in spectra.bands)
     bright = _between("brightness", ("dark", "medium bright", "bright"), _terciles(means.mean(axis=1)), _brightness)
     if kind == "brightness":
-        greys = zip(bright, _GREYS, strict=True)
-        return RuleSet(kind, bands, tuple(Rule(name, says, shades, test) for (name, says, test), shades in greys))
+        return RuleSet(kind, bands, tuple(Rule(name, says, _GREYS, test) for name, says, test in bright))
     red, nir = means[:, bands.index("red")], means[:, bands.index("nir")]
     total = nir + red
     ndvi = np.where(total > 0, (nir - red) / np.where(total > 0, total, 1.0), 0.0)
     green = _between("NDVI", ("low NDVI", "medium NDVI", "high NDVI"), _terciles(ndvi), _ndvi)
-    pairs = zip(product(green, bright), _LAND, strict=True)
-    return RuleSet(kind, bands, tuple(_both(look, cover, shades) for (cover, look), shades in pairs))
+    pairs = product(zip(green, _LAND, strict=True), bright)
+    return RuleSet(kind, bands, tuple(_both(look, cover, shades) for (cover, shades), look in pairs))
 
 
 Part = tuple[str, str, Callable[[Pixels], NDArray[np.bool_]]]
 """Name, condition in words and test of one third of a measure."""
 
-_GREYS = (("#00204d", "#414d6b"), ("#6f6f74", "#a69d75"), ("#cbba69", "#ffe945"))
-"""From the colour-blind safe map cividis (Nunez, Anderton and Renslow, 2018)."""
+_GREYS = ("#00204d", "#ffe945")
+"""The ends of the colour-blind safe map cividis (Nunez, Anderton and Renslow, 2018)."""
 
-_LAND = (
-    *(("#5a3312", "#6e4219"), ("#c46f2e", "#d58a4c"), ("#eec096", "#f8d8b8")),
-    *(("#62621c", "#72722a"), ("#a8a83c", "#bcbc50"), ("#dede7a", "#f2f2a8")),
-    *(("#00261a", "#003f2c"), ("#0a6b4b", "#0f8a62"), ("#5cc4a0", "#84dbbd")),
-)
-"""Browns, olives and greens for low, medium and high NDVI, each dark, medium and bright."""
+_LAND = (("#4a2608", "#f8d8b8"), ("#5a5a00", "#f6f6a0"), ("#00261a", "#84dbbd"))
+"""Browns, olives and greens for low, medium and high NDVI, each from dark to bright."""
 
 
 def _terciles(values: np.ndarray) -> tuple[float, float]:

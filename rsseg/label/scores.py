@@ -42,12 +42,12 @@ class ReferenceScore:
     """Jaccard similarity of class masks with the reference's, (classes,); NaN where neither has the class.
 
     The mask M of a class is, for ``kind`` "map", where the map's clusters say it; for "intersection" where both maps
-    do; for "majority" where more maps say it than any other class. The score is |M and R| / |M or R| over the
+    do; for "vote" where more maps say it than any other class. The score is |M and R| / |M or R| over the
     reference's pixels.
     """
 
     assignment: Assignment
-    kind: Literal["map", "intersection", "majority"]
+    kind: Literal["map", "intersection", "vote"]
     maps: tuple[str, ...]
     jaccard: np.ndarray
 
@@ -92,7 +92,7 @@ class ReferenceConsensus:
         """Classes, and last their mean, (classes + 1, scores): maps, intersections, vote; and the scores' names."""
         scores = [score for score in self.scores if score.assignment == assignment]
         values = np.array([[*score.jaccard, self.mean(score)] for score in scores]).T
-        return values, ["vote" if score.kind == "majority" else " & ".join(score.maps) for score in scores]
+        return values, ["vote" if score.kind == "vote" else " & ".join(score.maps) for score in scores]
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON but for NaN."""
@@ -152,7 +152,7 @@ def _scores(
         ReferenceScore(assignment, "intersection", (names[i], names[j]), class_jaccard(table))
         for (i, j), table in tally.pairs.items()
     ]
-    return [*scores, ReferenceScore(assignment, "majority", tuple(names), class_jaccard(tally.majority))]
+    return [*scores, ReferenceScore(assignment, "vote", tuple(names), class_jaccard(tally.majority))]
 
 
 def _by_class(table: np.ndarray, codes: np.ndarray) -> np.ndarray:

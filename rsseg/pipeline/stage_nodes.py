@@ -13,7 +13,7 @@ VERSIONS = {
     "segment": 2,
     "refine": 1,
     "merge": 1,
-    "name": 1,
+    "name": 2,
     "consensus": 3,
     "evaluate": 3,
     "sweep": 1,

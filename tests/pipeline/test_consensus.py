@@ -163,7 +163,7 @@ def test_a_reference_scores_maps_intersections_and_majority(tmp_path: Path, maps
     expected = (both & (truth == 1)).sum() / (both | ((truth == 1) & known)).sum()
     for assignment in ("one-to-one", "many-to-one"):
         assert scores[assignment, "intersection", ("one", "two")]["jaccard"][0] == pytest.approx(expected)
-        majority = scores[assignment, "majority", ("one", "two", "three")]["mean_jaccard"]
+        majority = scores[assignment, "vote", ("one", "two", "three")]["mean_jaccard"]
         assert majority > max(scores[assignment, "map", (name,)]["mean_jaccard"] for name in ("one", "two", "three"))
     lines = list(csv.DictReader((out / "reference.csv").open(encoding="utf-8")))
     assert len(lines) == 14 and lines[0]["kind"] == "map" and float(lines[0]["jaccard a"]) > 0.8

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import write_run
+from run_folders import write_run
 
 from rsseg.pipeline.stages.report import report
 

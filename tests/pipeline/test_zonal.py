@@ -110,3 +110,10 @@ def test_what_is_refused(
     found, out, err = rsseg("zonal", *words.split())
     assert (found, out) == (code, "") and message in err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_zones_that_all_lie_elsewhere_are_refused(tmp_path: Path, rsseg: Run) -> None:
+    path = write_map(tmp_path / "m.tif", np.ones((20, 20), np.uint8))
+    zones = write_boxes(tmp_path / "far.gpkg", grid_for((9999, 9999)), [(9000, 9000, 9, 9, "far")])
+    code, _, err = rsseg("zonal", path, "--zones", zones, "-o", tmp_path / "t.csv")
+    assert code == 1 and "check the polygons' CRS" in err and not (tmp_path / "t.csv").exists()

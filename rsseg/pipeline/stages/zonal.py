@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from rsseg.errors import UsageError
+from rsseg.errors import GridError, UsageError
 from rsseg.files import check_outputs, replacing
 from rsseg.label.maps import LabelMap
 from rsseg.label.zonal import ZoneCounts, Zones, on_map, read_zones, zone_counts
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.tables import records_csv
 from rsseg.publish.vector import write_zones
+from rsseg.scene.polygons import box_text
 from rsseg.scene.raster import CACHE_BYTES
 
 SUFFIXES = (".csv", ".gpkg", ".parquet")
@@ -58,8 +59,13 @@ def zonal(
     check_outputs([output], [labels, zones], overwrite)
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20), LabelMap(labels) as source:
         read = read_zones(zones, source.grid, field)
-        counts = zone_counts(source, read, reporter)
         part_on_map = on_map(read, source.grid)
+        if not np.any(part_on_map):
+            where = box_text(source.grid.bounds)
+            raise GridError(
+                f"no polygon of {zones} lies on {labels} in {where}; check the polygons' CRS"
+            )
+        counts = zone_counts(source, read, reporter)
         classes = _classes(source, counts)
         records = _records(read, counts, part_on_map, classes)
     outside = [name for name, share in zip(read.names, part_on_map, strict=True) if share == 0]

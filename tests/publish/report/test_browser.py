@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser import Page, chromium
-from runs import HOSTILE, write_run
+from run_folders import HOSTILE, write_run
 
 from rsseg.pipeline.stages.report import report
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from runs import HOSTILE, PLAIN, write_run
+from run_folders import HOSTILE, PLAIN, write_run
 
 from rsseg.pipeline.stages.report import report
 from rsseg.publish.report.html import clean

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from labelmaps import write_map
 from PIL import Image
-from runs import write_confidence, write_run
+from run_folders import write_confidence, write_run
 
 from rsseg.publish.report.consensus import panel_codes
 from rsseg.publish.report.curves import series, smoothed

@@ -37,7 +37,7 @@ function prepare(one) {
   const first = one.layers.find((layer) => layer.kind === "map");
   for (const layer of one.layers) {
     layer.visible = layer === first || layer.kind === "scene";
-    layer.opacity = layer === first && one.layers.some((other) => other.kind === "scene") ? 0.7 : 1;
+    layer.opacity = 1;
   }
 }
 
