@@ -171,7 +171,7 @@ def test_a_reference_scores_maps_intersections_and_majority(tmp_path: Path, maps
     assert by_class[0][1:] == ["one", "two", "three", "one & two", "one & three", "two & three", "vote"]
     assert [line[0] for line in by_class[1:]] == ["a", "b", "c", "d", "mean"]
     assert float(by_class[1][4]) == pytest.approx(expected, abs=1e-6)
-    assert by_class[5][7] == f"{scores['one-to-one', 'majority', ('one', 'two', 'three')]['mean_jaccard']:.6f}"
+    assert by_class[5][7] == f"{scores['one-to-one', 'vote', ('one', 'two', 'three')]['mean_jaccard']:.6f}"
     long = records(out / "reference_long.csv")
     assert len(long) == 14 * 4 and long[3 * 4]["maps"] == "one + two"
     assert (long[3 * 4]["class"], long[3 * 4]["jaccard"]) == ("a", by_class[1][4])

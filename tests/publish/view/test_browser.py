@@ -128,10 +128,10 @@ def test_the_page_shows_layers_legend_and_the_map(page: Any, run: Path) -> None:
 
 
 def test_opacity_and_checkboxes_change_what_is_seen(page: Any) -> None:
-    mixed = colour_at(page, 20.5, 30.5)
-    layer(page, "model").get_by_role("slider").fill("100")
-    settle(page)
     full = colour_at(page, 20.5, 30.5)
+    layer(page, "model").get_by_role("slider").fill("70")
+    settle(page)
+    mixed = colour_at(page, 20.5, 30.5)
     layer(page, "model").get_by_role("checkbox").uncheck()
     settle(page)
     bare = colour_at(page, 20.5, 30.5)
