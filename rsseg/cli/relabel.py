@@ -47,4 +47,7 @@ def _model(labels: Path, legend: Path, output: Path, overwrite: bool, reporter: 
     result = name_model(labels, legend, output, overwrite=overwrite)
     names = ", ".join(map(in_a_line, result.classes.values()))
     said = f"{output}: the model's {result.clusters} clusters are {len(result.classes)} classes ({names})"
+    if result.added:
+        lacking = ", ".join(map(str, result.added))
+        said += f"\nthe legend has no class for cluster {lacking}, as the map that it is of has no pixel of it: unknown"
     return result.as_dict(), f"{said}\nnext: rsseg segment SCENE --model {output} -o classes.tif"

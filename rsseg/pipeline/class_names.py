@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsseg.errors import InputError
-from rsseg.label.legend import Legend, writable
+from rsseg.label.legend import Legend, LegendClass, writable
 from rsseg.label.legend_file import from_yaml
 from rsseg.publish.class_colours import class_colours, coloured
 from rsseg.publish.gis import clean
@@ -55,9 +55,27 @@ def check_complete(legend: Legend, model: "Model", source: str) -> None:
     if missing:
         shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
         raise InputError(
-            f"{source} has no class for cluster {shown} of the model, which has {model.inference.classes}; add it to "
-            "the clusters of a class (the map that the legend is of may have no pixel of it)"
+            f"{source} has no class for cluster {shown} of the model, which has {model.inference.classes}; rsseg "
+            "relabel MODEL --legend LEGEND gives it one"
         )
+
+
+def completed(legend: Legend, clusters: int) -> tuple[Legend, tuple[int, ...]]:
+    """A legend with a class, marked unknown, for each of a model's ``clusters`` that it lacks; and these clusters.
+
+    Raises: InputError if the legend's classes leave no values for them.
+    """
+    missing = tuple(value for value in range(1, clusters + 1) if not legend.table[value])
+    used, names = {item.value for item in legend.classes}, {item.name for item in legend.classes}
+    free = [value for value in range(1, 256) if value not in used]
+    if len(missing) > len(free):
+        raise InputError(f"the legend has {len(used)} classes, and {len(missing)} clusters of the model are in none")
+    added = []
+    for cluster, value in zip(missing, free, strict=False):
+        name = f"cluster {cluster}"
+        title = name if name not in names else f"{name} ({value})"
+        added.append(LegendClass(value=value, name=title, clusters=(cluster,), unknown=True))
+    return legend.model_copy(update={"classes": (*legend.classes, *added)}), missing
 
 
 def label_classes(legend: Legend) -> tuple[LabelClass, ...]:

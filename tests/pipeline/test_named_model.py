@@ -111,13 +111,25 @@ def test_confidence_is_the_clusters_own(work: Path, tmp_path: Path) -> None:
     assert set(np.unique(pixels(tmp_path / "n.tif"))) == {0, 9} and len(np.unique(pixels(tmp_path / "m.tif"))) > 2
 
 
-def test_a_legend_that_lacks_a_cluster_is_refused(work: Path, tmp_path: Path, rsseg: Run) -> None:
+def test_clusters_that_a_legend_lacks_are_unknown_classes(work: Path, tmp_path: Path, rsseg: Run) -> None:
     lacking = tmp_path / "l.yaml"
-    lacking.write_text("classes:\n- {value: 1, name: a, clusters: [1, 3, 5, 60]}\n")
+    lacking.write_text(
+        "classes:\n- {value: 1, name: a, clusters: [1, 3, 60]}\n- {value: 3, name: cluster 4, clusters: [5]}"
+    )
     out = tmp_path / "n.safetensors"
-    code, _, err = rsseg("relabel", work / "model.safetensors", "--legend", lacking, "-o", out)
-    assert code == 1 and "no class for cluster 2, 4, 6 of the model, which has 6" in err and "add it to" in err
-    assert not out.exists()
+    code, text, _ = rsseg("relabel", work / "model.safetensors", "--legend", lacking, "-o", out)
+    assert code == 0 and "no class for cluster 2, 4, 6" in text
+    found = naming_of(load_model(out), out)
+    assert {item.value: item.name for item in found.classes} == {
+        **{1: "a", 3: "cluster 4"},
+        **{2: "cluster 2", 4: "cluster 4 (4)", 5: "cluster 6"},
+    }
+    assert found.table[:7].tolist() == [0, 1, 2, 1, 4, 3, 5]
+
+
+def test_a_damaged_legend_in_a_model_is_refused(work: Path, tmp_path: Path) -> None:
+    lacking, out = tmp_path / "l.yaml", tmp_path / "n.safetensors"
+    lacking.write_text("classes:\n- {value: 1, name: a, clusters: [1, 3, 5, 60]}\n")
     model = load_model(work / "model.safetensors")
     model.legend = lacking.read_text()
     with pytest.raises(InputError, match="cluster 2, 4, 6"):

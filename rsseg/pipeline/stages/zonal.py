@@ -62,9 +62,7 @@ def zonal(
         part_on_map = on_map(read, source.grid)
         if not np.any(part_on_map):
             where = box_text(source.grid.bounds)
-            raise GridError(
-                f"no polygon of {zones} lies on {labels} in {where}; check the polygons' CRS"
-            )
+            raise GridError(f"no polygon of {zones} lies on {labels} in {where}; check the polygons' CRS")
         counts = zone_counts(source, read, reporter)
         classes = _classes(source, counts)
         records = _records(read, counts, part_on_map, classes)
