@@ -13,11 +13,16 @@ PARENTS = 3
 
 
 def lies_at(folder: Path, told: str) -> Path | None:
-    """The file that a run in ``folder`` read as ``told``, seen from here or from around the run; None if it is gone."""
+    """The file that a run in ``folder`` read as ``told``; None if it is gone.
+
+    It is looked for from here, from around the run, and from where the run was started.
+    """
     given, here = Path(told), folder.resolve()
     places = [given]
     if not given.is_absolute():
         places += [parent / given for parent in (here, *list(here.parents)[:PARENTS])]
+        started = read_json(folder / "run.json").get("started_in")
+        places += [Path(started) / given] if isinstance(started, str) else []
     return next((path for path in places if path.exists()), None)
 
 

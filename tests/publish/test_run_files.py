@@ -1,5 +1,6 @@
 """The scene of a run is found from what the run made, or from where the run read it."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -57,3 +58,14 @@ def test_what_is_no_object_is_empty(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "f.json").write_text(text)
     assert read_json(tmp_path / "f.json") == {}
+
+
+def test_a_scene_is_found_from_where_the_run_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("work", "data", "far/away/from/all/run"):
+        (tmp_path / name).mkdir(parents=True)
+    write_scene(tmp_path / "data" / "s.tif")
+    run, relative = tmp_path / "far" / "away" / "from" / "all" / "run", Path(os.pardir) / "data" / "s.tif"
+    monkeypatch.chdir(run)
+    assert open_run_scene(run, "s", told(relative), {}) is None
+    (run / "run.json").write_text(json.dumps({"started_in": str(tmp_path / "work")}))
+    assert open_run_scene(run, "s", told(relative), {}) is not None

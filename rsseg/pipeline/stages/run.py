@@ -163,6 +163,7 @@ def _write_provenance(plan: Plan, result: RunResult, pipeline: str) -> None:
     stages = [{**row, "seconds": row["seconds"] or earlier.get(row["stage"], 0.0)} for row in result.stages]
     content = {
         "pipeline": pipeline,
+        "started_in": str(Path.cwd()),  # from here the paths below are seen
         "software": {"rsseg": rsseg.__version__, "python": platform.python_version()},
         "machine": {**vars(plan.machine), "platform": platform.platform()},
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
