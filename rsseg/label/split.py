@@ -1,6 +1,6 @@
 """A reference in two parts: clusters get their classes on one, and the map is scored on the other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -37,6 +37,11 @@ class Split:
                 f"a share of {self.share:g} leaves one part of the reference empty; use one between 0 and 1"
             )
 
+    @property
+    def other(self) -> "Split":
+        """The other part."""
+        return replace(self, part="score" if self.part == "fit" else "fit")
+
     def keeps(self, fit: np.ndarray) -> np.ndarray:
         """Which units belong to the part, from those that belong to "fit": (n,) bool."""
         return fit if self.part == "fit" else ~fit
@@ -52,6 +57,11 @@ class Halves:
     score: int
     fit_only: tuple[str, ...] = ()
     score_only: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> int:
+        """How many units lie in the part that is read."""
+        return self.fit if self.split.part == "fit" else self.score
 
     def as_dict(self) -> dict[str, object]:
         """Everything, ready for JSON."""

@@ -51,9 +51,9 @@ def check_complete(legend: Legend, model: "Model", source: str) -> None:
 
     Raises: InputError.
     """
-    missing = [str(value) for value in range(1, model.inference.classes + 1) if not legend.table[value]]
+    missing = _lacking(legend, model.inference.classes)
     if missing:
-        shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+        shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         raise InputError(
             f"{source} has no class for cluster {shown} of the model, which has {model.inference.classes}; rsseg "
             "relabel MODEL --legend LEGEND gives it one"
@@ -65,7 +65,7 @@ def completed(legend: Legend, clusters: int) -> tuple[Legend, tuple[int, ...]]:
 
     Raises: InputError if the legend's classes leave no values for them.
     """
-    missing = tuple(value for value in range(1, clusters + 1) if not legend.table[value])
+    missing = _lacking(legend, clusters)
     used, names = {item.value for item in legend.classes}, {item.name for item in legend.classes}
     free = [value for value in range(1, 256) if value not in used]
     if len(missing) > len(free):
@@ -76,6 +76,11 @@ def completed(legend: Legend, clusters: int) -> tuple[Legend, tuple[int, ...]]:
         title = name if name not in names else f"{name} ({value})"
         added.append(LegendClass(value=value, name=title, clusters=(cluster,), unknown=True))
     return legend.model_copy(update={"classes": (*legend.classes, *added)}), missing
+
+
+def _lacking(legend: Legend, clusters: int) -> tuple[int, ...]:
+    """The clusters of a model of ``clusters`` that a legend has no class for."""
+    return tuple(value for value in range(1, clusters + 1) if not legend.table[value])
 
 
 def label_classes(legend: Legend) -> tuple[LabelClass, ...]:

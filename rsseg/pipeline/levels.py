@@ -8,7 +8,7 @@ from rsseg.errors import TrainingError
 from rsseg.learn.bottleneck import Level
 from rsseg.learn.channels.base import cells
 from rsseg.learn.channels.derived import derived
-from rsseg.learn.channels.fit import fit_channels
+from rsseg.learn.channels.fit import channel_words, fit_channels
 from rsseg.learn.channels.settings import ChannelSettings
 from rsseg.learn.devices import choose_device
 from rsseg.learn.inputs import ArraySource, SceneInput
@@ -33,8 +33,7 @@ MEMORY = 1 << 31
 def scene_channels(scene: Scene, settings: ChannelSettings, *, seed: int = 0) -> tuple[str, ...]:
     """The words of the channels that ``settings`` come to on a scene."""
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20), reading([scene]) as inputs:
-        channels = fit_channels(settings, inputs, scene.band_names, seed)
-    return channels.words if channels else settings.channels
+        return channel_words(settings, inputs, scene.band_names, seed)
 
 
 def scene_levels(

@@ -74,8 +74,13 @@ def _read(plan: Plan, scene: RunScene) -> list[Path]:
     return [plan.input(scene), *plan.area]
 
 
+def _reading(plan: Plan) -> dict[str, Any]:
+    """How a stage after the conversion opens a scene."""
+    return {"bands": plan.bands, "scale": plan.config.scale, "aoi": plan.aoi}
+
+
 def _picture_scene(source: Path, plan: Plan, target: Path) -> None:
-    picture_scene(open_scene(source, bands=plan.bands, scale=plan.config.scale, aoi=plan.aoi), target, overwrite=True)
+    picture_scene(open_scene(source, **_reading(plan)), target, overwrite=True)
 
 
 def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
@@ -96,9 +101,7 @@ def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
         target,
         chosen.settings,
         training=training,
-        bands=plan.bands,
-        scale=config.scale,
-        aoi=plan.aoi,
+        **_reading(plan),
         device=plan.machine.device,
         threads=plan.machine.threads,
         memory=plan.machine.memory,
@@ -131,9 +134,7 @@ def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator
         confidence=confidence,
         stride=stride,
         resolution=chosen.resolution,
-        bands=plan.bands,
-        scale=plan.config.scale,
-        aoi=plan.aoi,
+        **_reading(plan),
         precision=model.config.precision,
         batch=plan.machine.batch,
         device=plan.machine.device,
@@ -165,9 +166,7 @@ def _refine_node(plan: Plan, scene: RunScene, model: TrainedModel, settings: Ref
         plan.input(scene),
         target,
         settings,
-        bands=plan.bands,
-        scale=plan.config.scale,
-        aoi=plan.aoi,
+        **_reading(plan),
         overwrite=True,
         reporter=plan.reporter,
     )
@@ -185,9 +184,7 @@ def _merge_node(plan: Plan, scene: RunScene, model: TrainedModel, classes: int) 
         plan.input(scene),
         target,
         classes,
-        bands=plan.bands,
-        scale=plan.config.scale,
-        aoi=plan.aoi,
+        **_reading(plan),
         overwrite=True,
         reporter=plan.reporter,
     )
@@ -206,7 +203,6 @@ def _name_node(plan: Plan, scene: RunScene, model: TrainedModel) -> Node:
 
 
 def _name(clusters: Path, scene: Path, target: Path, plan: Plan) -> None:
-    legend, config = legend_path(target), plan.config
-    given: dict[str, Any] = {"bands": plan.bands, "scale": config.scale, "aoi": plan.aoi}
-    legend_stage.name_clusters(clusters, scene, legend, **given, overwrite=True, reporter=plan.reporter)
+    legend = legend_path(target)
+    legend_stage.name_clusters(clusters, scene, legend, **_reading(plan), overwrite=True, reporter=plan.reporter)
     relabel_stage.relabel(clusters, legend, target, overwrite=True, reporter=plan.reporter)

@@ -31,18 +31,39 @@ def fit_channels(
     """
     if settings.plain:
         return None
+    sample, smoothing = _seen(settings, scenes, bands, seed)
+    parts = tuple(kind_of(word).fit(word, sample, settings.backbone) for word in _words(settings, sample))
+    return Channels(parts=parts, smoothing=smoothing)
+
+
+def channel_words(
+    settings: ChannelSettings, scenes: Sequence[SceneInput], bands: Sequence[str], seed: int = 0
+) -> tuple[str, ...]:
+    """The words of the channels that ``fit_channels`` would fit; nothing is fitted but the smoothing.
+
+    Raises: TrainingError as ``fit_channels``.
+    """
+    return settings.channels if settings.plain else _words(settings, _seen(settings, scenes, bands, seed)[0])
+
+
+def _words(settings: ChannelSettings, sample: Sample) -> tuple[str, ...]:
+    return automatic(sample, settings.few_classes) if settings.channels == (AUTO,) else settings.channels
+
+
+def _seen(
+    settings: ChannelSettings, scenes: Sequence[SceneInput], bands: Sequence[str], seed: int
+) -> tuple[Sample, Bilateral | None]:
+    """The sample that channels are made of, smoothed where that is asked for, and the filter."""
     sample = draw_sample([ScenePixels(scene) for scene in scenes], bands, seed)
     if not len(sample.values):
         raise TrainingError(
             f"no pixel in a sample of {', '.join(scene.name for scene in scenes)} is valid; check the nodata value"
         )
-    smoothing = None
-    if settings.denoise:
-        smoothing = Bilateral.fit(sample)
-        sample = replace(sample, places=tuple((SmoothPixels(pixels, smoothing), at) for pixels, at in sample.places))
-    words = automatic(sample, settings.few_classes) if settings.channels == (AUTO,) else settings.channels
-    parts = tuple(kind_of(word).fit(word, sample, settings.backbone) for word in words)
-    return Channels(parts=parts, smoothing=smoothing)
+    if not settings.denoise:
+        return sample, None
+    smoothing = Bilateral.fit(sample)
+    places = tuple((SmoothPixels(pixels, smoothing), at) for pixels, at in sample.places)
+    return replace(sample, places=places), smoothing
 
 
 def draw_sample(scenes: Sequence[Pixels], bands: Sequence[str], seed: int = 0) -> Sample:

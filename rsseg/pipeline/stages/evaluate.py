@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +115,7 @@ def _fitted(
     """The reference that clusters get their classes on, with its counts; None where the same one scores them."""
     if split is None and other is None:
         return None
-    part = replace(split, part="fit") if split is not None else None
+    part = split.other if split is not None else None
     path = truth.path if other is None else other
     fitting = stack.enter_context(open_reference(path, source.grid, source.path, field, resample, part))
     return fitting, count(source, fitting, reporter)

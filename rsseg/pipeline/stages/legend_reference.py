@@ -38,7 +38,7 @@ def named_by_reference(
         halves = truth.halves
     if halves is None:
         return legend
-    with open_reference(reference, source.grid, source.path, field, resample, _other(halves.split)) as held_out:
+    with open_reference(reference, source.grid, source.path, field, resample, halves.split.other) as held_out:
         return _scored(legend, source, held_out, reporter)
 
 
@@ -55,10 +55,6 @@ def _named(source: LabelMap, truth: Reference, field: str | None, scene: Scene |
     return coloured(by_reference(table, truth.classes, _colours(truth), made, spectra))
 
 
-def _other(split: Split) -> Split:
-    return Split("score" if split.part == "fit" else "fit", split.share, split.seed)
-
-
 def _scored(legend: Legend, source: LabelMap, held_out: Reference, reporter: Reporter) -> Legend:
     """The legend with its accuracy on the other part of the reference, which named nothing."""
     table = meetings(source, held_out, len(held_out.classes), "held-out reference", reporter)[1:, 1:]
@@ -68,7 +64,7 @@ def _scored(legend: Legend, source: LabelMap, held_out: Reference, reporter: Rep
     total = int(table.sum())
     if not total or held_out.halves is None:
         return legend
-    units = f"{getattr(held_out.halves, held_out.halves.split.part)} {held_out.halves.units}"
+    units = f"{held_out.halves.kept} {held_out.halves.units}"
     told = f"accuracy {right / total:.3f} on {total} pixels of the {units} that named nothing"
     return legend.model_copy(update={"made": {**legend.made, HELD_OUT: told}})
 
