@@ -63,29 +63,40 @@ class Arena:
         lines = [folded(normalisation, piece.scene.scale, piece.scene.offset) for piece in pieces]
         self.gain = torch.tensor(np.array([gain for gain, _ in lines]), dtype=torch.float32, device=device)
         self.bias = torch.tensor(np.array([bias for _, bias in lines]), dtype=torch.float32, device=device)
+        self.alike = all(np.array_equal(line, lines[0]) for line in lines)
 
     def gather(self, piece: Tensor, row: Tensor, col: Tensor, size: int) -> Tensor:
         """Patches (n, bands, size, size), float32, normalised, channels last.
 
         ``piece``, ``row``, ``col``: (n,) int64, the first pixel of each patch in its piece.
         """
-        index = self._index(piece, row, col, size).reshape(-1)
-        values = self._widened(self.flat[index]).view(len(piece), size * size, -1)
-        values = torch.addcmul(self.bias[piece][:, None], values, self.gain[piece][:, None])
-        return values.view(len(piece), size, size, -1).permute(0, 3, 1, 2)
+        bands = self.flat.shape[1]
+        lines = self._lines(self.flat, piece, row, col, size)
+        values = self._widened(lines).view(len(piece), size * size, bands)
+        values = torch.addcmul(self._of_piece(self.bias, piece), values, self._of_piece(self.gain, piece))
+        return values.view(len(piece), size, size, bands).permute(0, 3, 1, 2)
 
     def gather_valid(self, piece: Tensor, row: Tensor, col: Tensor, size: int) -> Tensor:
         """Which pixels of patches are valid: (n, size, size) bool; all of them where no masks are kept."""
         if self.valid is None:
             return torch.ones((len(piece), size, size), dtype=torch.bool, device=self.flat.device)
-        return self.valid[self._index(piece, row, col, size)]
+        return self._lines(self.valid[:, None], piece, row, col, size).view(len(piece), size, size)
 
-    def _index(self, piece: Tensor, row: Tensor, col: Tensor, size: int) -> Tensor:
-        """Where the pixels of patches lie in the flat tensor: (n, size, size)."""
-        step = torch.arange(size, device=self.flat.device)
-        width = self.width[piece]
+    def _lines(self, pixels: Tensor, piece: Tensor, row: Tensor, col: Tensor, size: int) -> Tensor:
+        """The lines of patches, (n size, size channels), of ``pixels`` (all, channels).
+
+        A line of a patch lies in one run of memory, so lines are looked up, not pixels: the tensor is seen as all of
+        its runs of ``size`` pixels, which overlap.
+        """
+        channels, width = pixels.shape[1], self.width[piece]
         start = self.base[piece] + row * width + col
-        return start[:, None, None] + step[:, None] * width[:, None, None] + step
+        index = start[:, None] + torch.arange(size, device=start.device) * width[:, None]
+        runs = pixels.as_strided((len(pixels) - size + 1, size * channels), (channels, 1))
+        return runs.index_select(0, index.view(-1))
+
+    def _of_piece(self, lines: Tensor, piece: Tensor) -> Tensor:
+        """Gain or bias of each patch, (n, 1, bands), or (1, bands) where all pieces share one."""
+        return lines[:1] if self.alike else lines[piece][:, None]
 
     def _widened(self, values: Tensor) -> Tensor:
         """Stored values as float32; uint16 is kept in int16 bits, which every device can index."""

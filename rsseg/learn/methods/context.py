@@ -23,6 +23,7 @@ from rsseg.learn.methods.base import Method, MethodSettings, Phase, backward, cl
 from rsseg.learn.methods.context_start import DISTANCES, Starter, best_fine, put
 from rsseg.learn.networks.dense import DenseNetwork, DenseNetworkSpec
 from rsseg.learn.networks.neighbourhood import WIDTH
+from rsseg.learn.optimisers import adam
 from rsseg.learn.samples import Samples
 
 LEAST_STEPS, MOST_STEPS = 50, 250
@@ -94,7 +95,7 @@ class ContextPhase(Phase):
     ) -> None:
         """``rate``: the learning rate at the phase's first and last step, in parts of the setting."""
         self.name, self.epochs, self.method, self.information, self.rate = name, epochs, method, information, rate
-        self.optimiser = torch.optim.Adam(method.network.parameters(), lr=method.settings.learning_rate)
+        self.optimiser = adam(method.network.parameters(), method.settings.learning_rate)
         self.epoch, self.done, self.steps = 0, 0, LEAST_STEPS
 
     def start_of_epoch(self, samples: Samples, epoch: int) -> None:

@@ -18,6 +18,7 @@ from rsseg.learn.losses.ddc import Convention, Rule, ddc_loss, ddc_terms, wide
 from rsseg.learn.methods.base import Method, MethodSettings, Phase, backward, cluster_shares, shuffled
 from rsseg.learn.networks.lenet import LENET_LEAST
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
+from rsseg.learn.optimisers import adam
 from rsseg.learn.samples import Samples
 
 LENET_RATE, MLP_RATE = 1e-3, 1e-5
@@ -94,7 +95,7 @@ class DdcPhase(Phase):
     def __init__(self, network: PatchNetwork, settings: DdcSettings) -> None:
         self.network, self.settings, self.epochs = network, settings, settings.epochs
         self.convention = settings.convention
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=settings.rate)
+        self.optimiser = adam(network.parameters(), settings.rate)
 
     def batches(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Shuffled batches; all samples in one where there are fewer.

@@ -19,6 +19,7 @@ from rsseg.learn.methods.base import SETTLE_SIZE, Phase, shuffled
 from rsseg.learn.methods.gan_settings import GanImsatSettings
 from rsseg.learn.networks.dcgan import DcganFeatures, DcganGenerator, dropout_at
 from rsseg.learn.networks.patch import settle
+from rsseg.learn.optimisers import adam
 from rsseg.learn.samples import Samples
 
 SETTLE_SAMPLES = 8192
@@ -46,9 +47,7 @@ class GanPhase(Phase):
         self.settings, self.epochs, self.notes = settings, settings.gan_epochs, notes
         self.judging = [*_trained(features), *_trained(critic)]
         self.making = _trained(generator)
-        self.optimiser = torch.optim.Adam(
-            [*self.judging, *self.making], lr=settings.numbers.gan_rate, betas=(0.5, 0.999)
-        )
+        self.optimiser = adam([*self.judging, *self.making], settings.numbers.gan_rate, betas=(0.5, 0.999))
         self._losses: list[Tensor] = []
 
     def batches(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -104,7 +103,7 @@ class ClassifierPhase(Phase):
         """``responses``: from features to every head's scores, with the parameters of ``learned``."""
         self.features, self.responses, self.settings, self.notes = features, responses, settings, notes
         self.epochs = settings.epochs
-        self.optimiser = torch.optim.Adam(_trained(learned), lr=settings.learning_rate)
+        self.optimiser = adam(_trained(learned), settings.learning_rate)
         self._cached: Tensor | None = None
 
     def start_of_epoch(self, samples: Samples, epoch: int) -> None:

@@ -21,6 +21,7 @@ from rsseg.learn.methods.base import Method, Phase, backward, cluster_shares
 from rsseg.learn.methods.views import ViewSettings, of_some
 from rsseg.learn.networks.heads import SubHeads
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
+from rsseg.learn.optimisers import adam
 from rsseg.learn.samples import Samples
 
 OVER = 5
@@ -94,7 +95,7 @@ class IicPhase(Phase):
         self.pairs, self.head = settings.pairing(), over
         self.main_samples: Tensor | None = None
         parameters = [*network.parameters(), *over.parameters()]
-        self.optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate)
+        self.optimiser = adam(parameters, settings.learning_rate)
 
     def start_of_epoch(self, samples: Samples, epoch: int) -> None:
         """Find the samples of the main head where it has scenes of its own."""

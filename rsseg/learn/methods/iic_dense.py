@@ -23,6 +23,7 @@ from rsseg.learn.methods.base import Method, Phase, backward, cluster_shares, se
 from rsseg.learn.methods.views import ViewSettings, of_some
 from rsseg.learn.networks.dense import DenseNetwork, DenseNetworkSpec, upsampled
 from rsseg.learn.networks.net10a import Net10aHead
+from rsseg.learn.optimisers import adam
 from rsseg.learn.samples import Samples
 from rsseg.learn.tile_pairs import Flips, TilePair, TilePairs
 
@@ -90,7 +91,7 @@ class IicDensePhase(Phase):
         self.network, self.over, self.settings, self.epochs = network, over, settings, settings.epochs
         self.pairs, self.heads, self.weight = settings.pairing(), over, settings.over_entropy_weight
         self.main_samples: Tensor | None = None
-        self.optimiser = torch.optim.Adam([*network.parameters(), *over.parameters()], lr=settings.learning_rate)
+        self.optimiser = adam([*network.parameters(), *over.parameters()], settings.learning_rate)
 
     def start_of_epoch(self, samples: Samples, epoch: int) -> None:
         """Find the tiles of the main head where it has scenes of its own."""

@@ -18,6 +18,7 @@ from rsseg.learn.methods.base import Method, MethodSettings, Phase, backward, cl
 from rsseg.learn.methods.kmeans import answer_by_kmeans
 from rsseg.learn.networks.patch import PatchNetwork, PatchNetworkSpec
 from rsseg.learn.networks.vgg import Cut, VggFeatures, start, weights_file
+from rsseg.learn.optimisers import sgd
 from rsseg.learn.samples import Samples
 
 PAPER_RATE, RANDOM_RATE = 1e-4, 3e-2
@@ -64,7 +65,7 @@ class RecalPhase(Phase):
 
     def __init__(self, network: PatchNetwork, settings: RecalSettings) -> None:
         self.network, self.settings, self.epochs = network, settings, settings.epochs
-        self.optimiser = torch.optim.SGD(network.parameters(), lr=settings.rate, momentum=settings.momentum)
+        self.optimiser = sgd(network.parameters(), settings.rate, settings.momentum)
 
     def batches(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Shuffled groups of ``accumulate`` mini-batches; all samples in one where there are fewer.

@@ -19,6 +19,7 @@ from rsseg.learn.methods.base import Method, MethodSettings, Phase, cluster_shar
 from rsseg.learn.networks.build import build_network
 from rsseg.learn.networks.dense import DenseNetwork, upsampled
 from rsseg.learn.networks.patch import PatchNetwork
+from rsseg.learn.optimisers import adam
 from rsseg.learn.samples import Samples
 
 HEAD_RATE, TUNING_RATE = 1e-2, 1e-4
@@ -61,7 +62,7 @@ class SupervisedPhase(Phase):
             network.requires_grad_(False)
             head_of(network).requires_grad_(True)
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self.optimiser = torch.optim.Adam(parameters, lr=settings.rate)
+        self.optimiser = adam(parameters, settings.rate)
 
     def start_of_epoch(self, samples: Samples, epoch: int) -> None:
         """Lower the rate linearly, keep the stored statistics, and compute the features of a frozen trunk once."""

@@ -31,6 +31,7 @@ from rsseg.learn.methods.base import Method, MethodSettings, Phase, backward, cl
 from rsseg.learn.networks.dense import DenseNetwork, DenseNetworkSpec
 from rsseg.learn.networks.patch import settle
 from rsseg.learn.normalise import Kind
+from rsseg.learn.optimisers import adam, sgd
 from rsseg.learn.samples import Samples
 
 Extractor = Literal["dic", "kanezaki", "seek"]
@@ -188,9 +189,9 @@ class WcePhase(Phase):
         learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimiser: torch.optim.Optimizer
         if settings.per_image:
-            self.optimiser = torch.optim.SGD(learned, lr=settings.rate(0), momentum=0.9)
+            self.optimiser = sgd(learned, settings.rate(0), momentum=0.9)
         else:
-            self.optimiser = torch.optim.Adam(learned, lr=settings.rate(0))
+            self.optimiser = adam(learned, settings.rate(0))
 
     def start_of_epoch(self, samples: Samples, epoch: int) -> None:
         """Set the learning rate."""
