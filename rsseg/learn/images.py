@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rsseg.errors import TrainingError
 from rsseg.learn.normalise import Moments, Normalisation, standardise
-from rsseg.learn.regions import RegionCache, RegionMaker
+from rsseg.learn.regions import Item, RegionCache, RegionMaker
 from rsseg.learn.samples import Offset
 from rsseg.scene.grid import Window
 
@@ -54,9 +54,10 @@ class ImageSamples:
         """Superpixels of images, numbered from 0 in each: (n, height, width) int64."""
         keys = [(0, int(number)) for number in indices]
         whole = Window(0, 0, *self.images.shape[1:3])
-        for place in self._regions.missing(keys):
-            one = indices[place : place + 1]
-            self._regions.add(keys[place], self.gather(one)[0], self.valid(one)[0], None, whole)
+        missing = self._regions.missing(keys)
+        if missing:
+            parts = zip(missing, self.gather(indices[missing]), self.valid(indices[missing]), strict=True)
+            self._regions.add([Item(keys[place], x, valid, None, whole) for place, x, valid in parts])
         return self._regions.stacked(keys, self.images.device)
 
     def of_first(self, scenes: int) -> Tensor:

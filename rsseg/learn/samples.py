@@ -15,7 +15,7 @@ from rsseg.errors import ModelError, TrainingError
 from rsseg.learn.arena import Arena, Piece, stored_bytes
 from rsseg.learn.inputs import VALID_SHARE, SceneInput, patch_rows
 from rsseg.learn.normalise import OF_SAMPLE, Kind, Moments, Normalisation, standardise
-from rsseg.learn.regions import RegionCache, RegionMaker
+from rsseg.learn.regions import Item, RegionCache, RegionMaker
 from rsseg.scene.grid import PatchGrid, Window
 
 QUANTILE_PIXELS = 1 << 20
@@ -203,9 +203,11 @@ class SceneSamples:
         places = zip(piece.tolist(), row.tolist(), col.tolist(), strict=True)
         windows = [self._window(*place) for place in places]
         keys = [(scene, number) for (scene, _), number in zip(windows, numbers, strict=True)]
-        for place in self._regions.missing(keys):
-            one, (scene, window) = indices[place : place + 1], windows[place]
-            self._regions.add(keys[place], self.gather(one)[0], self.valid(one)[0], self.patches[scene].scene, window)
+        missing = self._regions.missing(keys)
+        if missing:
+            wanted = indices[torch.tensor(missing, device=indices.device)]
+            parts = zip(missing, self.gather(wanted), self.valid(wanted), strict=True)
+            self._regions.add([self._item(keys[place], *windows[place], x, valid) for place, x, valid in parts])
         return self._regions.stacked(keys, self.device)
 
     def of_first(self, scenes: int) -> Tensor:
@@ -217,6 +219,9 @@ class SceneSamples:
         chosen = torch.tensor([any(p.scene is scene for scene in wanted) for p in self.arena.pieces])
         piece = torch.bucketize(torch.arange(len(self)), self._ends.cpu(), right=True)
         return torch.nonzero(chosen[piece]).flatten()
+
+    def _item(self, key: tuple[int, int], scene: int, window: Window, pixels: Tensor, valid: Tensor) -> Item:
+        return Item(key, pixels, valid, self.patches[scene].scene, window)
 
     def _window(self, piece: int, row: int, col: int) -> tuple[int, Window]:
         """The scene's number, and where in it a patch of a piece lies."""

@@ -1,7 +1,9 @@
 """What cuts training samples into regions on which labels are made equal: an algorithm, or a label raster."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -27,7 +29,7 @@ def region_maker(method: MethodSettings, scenes: Sequence[Scene]) -> Iterator[Re
 
     Raises: GridError naming both if the raster lies on another grid than a scene; InputError if it holds no labels.
     """
-    options = method.superpixel_options()
+    options, reading = method.superpixel_options(), Lock()  # regions are made in threads, files are read by one
     if options is None:
         yield None
     elif options["kind"] == "raster":
@@ -35,9 +37,15 @@ def region_maker(method: MethodSettings, scenes: Sequence[Scene]) -> Iterator[Re
             _check_labels(raster)
             for scene in scenes:
                 _check_grid(raster, scene)
-            yield lambda pixels, valid, scene, window: raster_regions(raster, window)
+            yield lambda pixels, valid, scene, window: raster_regions(raster, window, reading)
     else:
-        yield lambda pixels, valid, scene, window: superpixels(_bands(pixels, scene, window), valid, **options)
+
+        def of_bands(pixels: NDArray, valid: NDArray, scene: SceneInput | None, window: Window) -> NDArray:
+            with reading:
+                bands = _bands(pixels, scene, window)
+            return superpixels(bands, valid, **options)
+
+        yield of_bands
 
 
 def _bands(pixels: NDArray, scene: SceneInput | None, window: Window) -> NDArray:
@@ -46,15 +54,17 @@ def _bands(pixels: NDArray, scene: SceneInput | None, window: Window) -> NDArray
     return pixels if found is None else found[0]
 
 
-def raster_regions(raster: rasterio.DatasetReader, window: Window) -> NDArray[np.int32]:
+def raster_regions(
+    raster: rasterio.DatasetReader, window: Window, reading: AbstractContextManager[Any] | None = None
+) -> NDArray[np.int32]:
     """The regions of a window, numbered from 0 without gaps: (h, w) int32.
 
     A region is a piece of one value whose pixels are connected by their edges within the window; all pixels without
-    data are one region.
+    data are one region. ``reading``: held while the file is read.
     """
     from skimage.measure import label  # half a second, which other methods need not wait for
 
-    with gdal_errors(f"read {raster.name}: it is truncated or damaged"):
+    with reading or nullcontext(), gdal_errors(f"read {raster.name}: it is truncated or damaged"):
         values = raster.read(1, window=to_rasterio(window))
         absent = raster.read_masks(1, window=to_rasterio(window)) == 0
     # numbers that no other label has: the label's own place in order, 0 for no data
