@@ -47,3 +47,7 @@ class WeightsWarning(RssegWarning):
 
 class CollapseWarning(RssegWarning):
     """A clustering uses far fewer clusters than it was given."""
+
+
+class MemoryWarning(RssegWarning):
+    """A batch did not fit in memory and is computed in parts."""

@@ -80,6 +80,9 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--vote", type=click.IntRange(1), default=1, show_default=True, help="Best runs that vote."),
         click.option("--patience", type=click.IntRange(0), default=5, show_default=True, help="Epochs without gain."),
         options.precision,
+        click.option(
+            "--compile", is_flag=True, help="Compile the network; seldom worth it on a CPU (docs/training.md)."
+        ),
         options.device,
         options.threads,
         options.memory,
@@ -106,15 +109,17 @@ def _shared(function: Callable[..., None]) -> Callable[..., None]:
 
 def _command_of(method: str) -> Callable[..., None]:
     def run(scenes: tuple[Path, ...], as_json: bool, reporter: Any, **given: Any) -> None:
+        from rsseg.learn.distributed import is_first
         from rsseg.learn.training import TrainingSettings
 
-        names = ("seed", "restarts", "vote", "patience", "precision")
+        names = ("seed", "restarts", "vote", "patience", "precision", "compile")
         training = TrainingSettings(**{name: given.pop(name) for name in names})
         places = ("output", "init", "bands", "scale", "aoi", "device", "threads", "memory", "resume", "overwrite")
         chosen = {name: given.pop(name) for name in places}
         learn = _train if given["labels"] is None else _finetune
         result, lines = learn(method, scenes, given, {**chosen, "training": training, "reporter": reporter})
-        click.echo(json.dumps(result.as_dict()) if as_json else lines)
+        if is_first():
+            click.echo(json.dumps(result.as_dict()) if as_json else lines)
 
     return run
 
@@ -142,8 +147,12 @@ def _train(method: str, scenes: tuple[Path, ...], given: dict[str, Any], chosen:
 
 def _finetune(method: str, scenes: tuple[Path, ...], given: dict[str, Any], chosen: dict[str, Any]) -> tuple[Any, str]:
     """Train a head on labels; the result, and what to print of it."""
+    from rsseg.learn.distributed import refuse_several
     from rsseg.pipeline.stages.finetune import finetune
 
+    refuse_several("training on labels")
+    if chosen["training"].compile:
+        raise UsageError("--compile is of training without labels; leave it out")
     if chosen["init"] is None:
         raise UsageError("--labels puts a new head on a model; name the model with --init")
     if len(scenes) > 1:

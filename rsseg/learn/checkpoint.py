@@ -17,7 +17,10 @@ Tensors = dict[str, Tensor]
 
 @dataclass
 class Progress:
-    """Where a training stands: the run, the phase by name, the epochs it has done, and what was found so far."""
+    """Where a training stands: the run, the phase by name, the epochs it has done, and what was found so far.
+
+    ``parts``: into how many steps a batch is cut, by phase, since memory had run out.
+    """
 
     run: int = 0
     phase: str = ""
@@ -27,6 +30,7 @@ class Progress:
     phase_ended: bool = False
     top: list[tuple[int, float]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+    parts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

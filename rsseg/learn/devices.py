@@ -6,7 +6,15 @@ from rsseg.errors import UsageError
 
 
 def choose_device(name: str = "auto", threads: int | None = None) -> torch.device:
-    """The device called ``name``; ``auto`` is a GPU where there is one, else the CPU.
+    """The device called ``name``, of several the first; ``auto`` is a GPU where there is one, else the CPU.
+
+    Raises: UsageError as ``choose_devices``.
+    """
+    return choose_devices(name, threads)[0]
+
+
+def choose_devices(names: str = "auto", threads: int | None = None) -> list[torch.device]:
+    """The devices called ``names``, separated by commas; ``auto`` is one GPU where there is one, else the CPU.
 
     TF32 is switched off, since labels in float32 must agree between devices. Raises: UsageError for a device that
     this machine does not have.
@@ -16,6 +24,10 @@ def choose_device(name: str = "auto", threads: int | None = None) -> torch.devic
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True  # convolutions give the same gradients each time
+    return [_device(name.strip()) for name in names.split(",")]
+
+
+def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

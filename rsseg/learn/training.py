@@ -1,73 +1,46 @@
 """The training loop, written once; it knows phases, not methods.
 
 Every random choice of an epoch follows from (seed, run, phase, epoch), so a training that is resumed between two
-epochs goes on as if it had never stopped.
+epochs goes on as if it had never stopped. Of several processes each takes its part of every batch; the first one
+judges, decides and writes.
 """
 
-import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Literal
-from warnings import catch_warnings, simplefilter, warn
+from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import torch
 from torch import Tensor
 
-from rsseg.errors import CollapseWarning, ModelError, TrainingError, UsageError, WeightsWarning
+from rsseg.errors import ModelError, TrainingError, UsageError, WeightsWarning
 from rsseg.files import write_text
+from rsseg.learn.batch_norm import synchronise
 from rsseg.learn.checkpoint import Checkpoint, Progress, Tensors, part, restore_optimiser
+from rsseg.learn.compiling import compile_trunk
+from rsseg.learn.distributed import any_process, by_first, check_alike, send_module
+from rsseg.learn.gather import alone, processes, rank
 from rsseg.learn.methods.base import Method, Phase
-from rsseg.learn.networks.build import Network, is_dense
-from rsseg.learn.networks.vote import labels_of, vote_of
+from rsseg.learn.networks.build import Network
+from rsseg.learn.runs import (
+    Trained,
+    TrainingSettings,
+    answer_together,
+    seed_epoch,
+    seed_process,
+    warn_of_collapse,
+)
 from rsseg.learn.samples import Samples
+from rsseg.learn.steps import Precision, Steps, autocast, check_score, is_shortage
 from rsseg.progress import SILENT, Reporter, Task
 
-Precision = Literal["fp32", "bf16"]
+__all__ = ["Precision", "Trained", "Trainer", "TrainingSettings"]
 
 SETTLE_SAMPLES = 8192
-CHECK_STEPS = 50
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train, whatever the method.
-
-    ``patience``: epochs without a better score after which a phase ends (0: never); an improvement counts when it is
-    more than ``tolerance`` in the loss. ``seconds``: a run ends when it has taken as long, whatever it has reached; for
-    benchmarks, since the answer then depends on the machine. ``vote``: how many of the best runs answer together, by
-    majority (DDC-VOTE); 1 is the best alone.
-    """
-
-    seed: int = 0
-    restarts: int = 1
-    patience: int = 5
-    tolerance: float = 1e-3
-    precision: Precision = "fp32"
-    seconds: float | None = None
-    vote: int = 1
-
-    def __post_init__(self) -> None:
-        if self.vote > max(1, self.restarts):
-            raise UsageError(
-                f"{self.vote} runs are to vote, and {self.restarts} are made; give --restarts {self.vote} or more"
-            )
-
-
-@dataclass
-class Trained:
-    """The chosen run: its method, the network that answers (of the run, or a vote), its score, all runs' history."""
-
-    method: Method
-    network: Network
-    score: float
-    run: int
-    shares: Mapping[str, float]
-    history: list[dict[str, Any]]
 
 
 class Trainer:
@@ -91,8 +64,8 @@ class Trainer:
         ``on_epoch`` is called after each epoch with its row of the history.
         """
         self.make, self.samples, self.settings, self.device = make, samples, settings, device
-        notes = {**asdict(settings), **(identity or {})}
-        self.checkpoint = Checkpoint(checkpoint, json.loads(json.dumps(notes))) if checkpoint else None
+        self.notes = json.loads(json.dumps({**settings.described(), **(identity or {})}))
+        self.checkpoint = Checkpoint(checkpoint, self.notes) if checkpoint else None
         self.history_path, self.reporter, self.on_epoch = history, reporter, on_epoch
         self.progress = Progress()
         self.best: list[Tensors] = []
@@ -104,22 +77,32 @@ class Trainer:
         A checkpoint of other settings is an error, or is ignored when not ``strict``.
         """
         saved = self._load(strict) if resume else None
+        self._check_processes()
         method: Method | None = None
-        for run in range(self.progress.run, self.settings.restarts):
-            method = self._begin(run)
-            self._train_run(method, saved)
-            saved = None
-            self._judge(method)
-        if method is None:
-            raise TrainingError(f"{self.settings.restarts} restarts leave no run to train; choose at least 1")
-        # like settling, on patches that do not depend on where a training was resumed
-        self.samples.redraw(0)
-        network = self._finished(method)
-        score, shares = method.score(self.fixed)
-        self._warn_of_collapse(method, shares)
-        progress = self.progress
-        run, score = progress.top[0] if method.phases else (0, score)
-        return Trained(method, network, score, run, shares, progress.history)
+        with self._enough_memory():
+            for run in range(self.progress.run, self.settings.restarts):
+                method = self._begin(run)
+                self._train_run(method, saved)
+                saved = None
+                self._judge(method)
+            if method is None:
+                raise TrainingError(f"{self.settings.restarts} restarts leave no run to train; choose at least 1")
+            # like settling, on patches that do not depend on where a training was resumed
+            self.samples.redraw(0)
+            return self._answer(method)
+
+    def _answer(self, method: Method) -> Trained:
+        """The best run, finished; of several processes in the first alone."""
+        run, score = self.progress.top[0]
+        if rank() > 0:
+            return Trained(method, method.network, score, run, {}, self.progress.history)
+        with alone():
+            network = self._finished(method)
+            fitted, shares = method.score(self.fixed)
+        warn_of_collapse(method, shares)
+        if not method.phases:
+            run, score = 0, fitted
+        return Trained(method, network, score, run, shares, self.progress.history)
 
     def _finished(self, method: Method) -> Network:
         """Finish the best run, and with a vote the next best ones too; the method is left with the best."""
@@ -131,12 +114,7 @@ class Trainer:
             network: Network = method.network
             return network
         members = [method.network, *others]
-        fixed = self._fixed_sample(method.score_samples)
-        labels = [labels_of(member, self.samples, fixed) for member in members]
-        if is_dense(members[0]):
-            seen = torch.cat([self.samples.valid(tile) for tile in fixed.split(1)]).flatten().cpu().numpy()
-            labels = [found[seen] for found in labels]
-        return vote_of(members, labels).to(self.device)
+        return answer_together(members, self.samples, self._fixed_sample(method.score_samples)).to(self.device)
 
     def _member(self, tensors: Tensors) -> Any:
         """The finished network of another run."""
@@ -149,10 +127,16 @@ class Trainer:
 
     def _begin(self, run: int) -> Method:
         """A fresh method of one run, on the device."""
-        self._seed(run, -1, 0)
+        seed_epoch(self.settings.seed, run, -1, 0)
         method = self.make()
         method.module.to(self.device).to(memory_format=torch.channels_last)
-        if self.fixed is None:  # of the first draw of the samples, and the same for all epochs and runs
+        if processes() > 1:
+            synchronise(method.module)
+            send_module(method.module)
+        if self.settings.compile and processes() == 1:
+            compile_trunk(method.network, self.reporter.say)
+        if self.fixed is None and rank() == 0:
+            # of the first draw of the samples, and the same for all epochs and runs
             self.samples.redraw(0)
             self.fixed = method.fixed(self.samples, self._fixed_sample(method.score_samples))
         self.deadline = time.monotonic() + (self.settings.seconds or math.inf)
@@ -180,59 +164,77 @@ class Trainer:
                 self.progress.phase_ended = (phase.patient and self._enough(row["score"])) or self._late()
                 self._record(row)
                 self.on_epoch(method, row)
-                if self.checkpoint:
+                if self.checkpoint and rank() == 0:
                     self.checkpoint.save(self.progress, method, phase, self.best)
 
     def _epoch(self, method: Method, phase: Phase, number: int, task: Task) -> dict[str, Any]:
         """One epoch: every training patch in memory once; returns its row of the history."""
         epoch, began = self.progress.epochs_done, time.perf_counter()
-        self.samples.redraw(epoch)
-        generator = self._seed(self.progress.run, number, epoch)
-        method.module.train()
-        phase.start_of_epoch(self.samples, epoch)
-        losses: list[Tensor] = []
-        for indices in phase.batches(len(self.samples), generator):
-            phase.optimiser.zero_grad(set_to_none=True)
-            with self._autocast():
-                losses.append(phase.step(self.samples, indices.to(self.device)))
-            phase.optimiser.step()
-            if self._late():
-                break
-            if len(losses) % CHECK_STEPS == 0:
-                self._check_finite(losses, phase, epoch)
+        batches = self._start_epoch(method, phase, number)
+        where = f"of epoch {epoch + 1} (phase {phase.name})"
+        steps = Steps(self.samples, self.device, self.settings.precision, self.progress.parts)
+        losses = steps.through(phase, batches, where, self._late)
         phase.end_of_epoch()
-        self._check_finite(losses, phase, epoch)
-        with self._autocast():
-            score, shares = method.score(self.fixed)
-        if not math.isfinite(score):
-            raise TrainingError(self._broken(len(losses), phase, epoch))
-        loss = float(torch.stack(losses).double().mean()) if losses else None  # an epoch may have no step left to do
-        told = "" if loss is None else f"loss {loss:.4f}, "
+        score, shares = self._score(method)
+        check_score(score, len(losses), where)
+        mean = float(torch.stack(losses).double().mean()) if losses else None  # an epoch may have no step left to do
+        told = "" if mean is None else f"loss {mean:.4f}, "
         task.advance(1, f"{told}{shares['clusters_used']} clusters")
-        where = {"run": self.progress.run, "phase": phase.name, "epoch": epoch + 1, "steps": len(losses)}
+        cut = {"parts": steps.parts[phase.name]} if phase.name in steps.parts else {}
+        place = {"run": self.progress.run, "phase": phase.name, "epoch": epoch + 1, "steps": len(losses), **cut}
         seconds = round(time.perf_counter() - began, 3)
-        return {**where, "loss": loss, "score": score, **shares, "seconds": seconds}
+        return {**place, "loss": mean, "score": score, **shares, "seconds": seconds}
+
+    def _start_epoch(self, method: Method, phase: Phase, number: int) -> Iterator[Tensor]:
+        """Draw the samples, seed, and make the phase ready, alike in all processes; returns the epoch's batches."""
+        epoch = self.progress.epochs_done
+        self.samples.redraw(epoch)
+        place = self.settings.seed, self.progress.run, number, epoch
+        generator = seed_epoch(*place)
+        method.module.train()
+        with alone():
+            phase.start_of_epoch(self.samples, epoch)
+        send_module(method.module)
+        seed_process(*place)
+        return phase.batches(len(self.samples), generator)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return autocast(self.device, self.settings.precision)
+
+    def _score(self, method: Method) -> tuple[float, Mapping[str, float]]:
+        """The first process's score; it may choose among heads, so all take its tensors."""
+
+        def scored() -> tuple[float, Mapping[str, float]]:
+            with self._autocast():
+                return method.score(self.fixed)
+
+        found = by_first(scored)
+        send_module(method.module)
+        return found
 
     def _judge(self, method: Method) -> None:
         """Settle a finished run's batch norm, score it, and keep its tensors if it is among the best so far."""
         self.samples.redraw(0)
-        if method.phases:
-            method.settle(self.samples, self._fixed_sample(SETTLE_SAMPLES))
-        score = method.score(self.fixed)[0]
+        score = by_first(lambda: self._settled_score(method))
         run, self.progress.run = self.progress.run, self.progress.run + 1
-        rank = sum(other <= score for _, other in self.progress.top)
-        if rank >= self.settings.vote:
+        rank_of_run = sum(other <= score for _, other in self.progress.top)
+        if rank_of_run >= self.settings.vote:
             return
-        self.progress.top.insert(rank, (run, score))
+        self.progress.top.insert(rank_of_run, (run, score))
         del self.progress.top[self.settings.vote :]
         if self.settings.restarts > 1:
             state = {name: tensor.detach().clone() for name, tensor in method.module.state_dict().items()}
-            self.best.insert(rank, state)
+            self.best.insert(rank_of_run, state)
             del self.best[self.settings.vote :]
+
+    def _settled_score(self, method: Method) -> float:
+        if method.phases:
+            method.settle(self.samples, self._fixed_sample(SETTLE_SAMPLES))
+        return method.score(self.fixed)[0]
 
     def _late(self) -> bool:
         """Whether the run has used up the time that the settings give it."""
-        return time.monotonic() > self.deadline
+        return self.settings.seconds is not None and any_process(time.monotonic() > self.deadline)
 
     def _enough(self, score: float) -> bool:
         """Whether the phase has stopped getting better, by its unsupervised score."""
@@ -245,24 +247,9 @@ class Trainer:
 
     def _record(self, row: dict[str, Any]) -> None:
         self.progress.history.append(row)
-        if self.history_path:
+        if self.history_path and rank() == 0:
             lines = (json.dumps(line, sort_keys=True) for line in self.progress.history)
             write_text(self.history_path, "\n".join(lines) + "\n", overwrite=True)
-
-    def _check_finite(self, losses: list[Tensor], phase: Phase, epoch: int) -> None:
-        """Look at the losses in one go, so that the loop does not wait for the device at each step."""
-        if not losses:
-            return
-        broken = torch.nonzero(~torch.isfinite(torch.stack(losses)))
-        if len(broken):
-            raise TrainingError(self._broken(int(broken[0]) + 1, phase, epoch))
-
-    @staticmethod
-    def _broken(step: int, phase: Phase, epoch: int) -> str:
-        return (
-            f"the loss is not finite at step {step} of epoch {epoch + 1} (phase {phase.name}); "
-            "try a smaller learning_rate, or --precision fp32"
-        )
 
     def _load(self, strict: bool) -> tuple[Tensors, Mapping[str, Any]] | None:
         """The checkpoint's tensors and numbers, if there is a checkpoint."""
@@ -274,36 +261,33 @@ class Trainer:
             if strict:
                 raise
             return None
-        self.best = [part(tensors, f"best/{rank}") for rank in range(len(self.progress.top))]
+        self.best = [part(tensors, f"best/{place}") for place in range(len(self.progress.top))]
         done = f"{self.progress.epochs_done} epochs of run {self.progress.run + 1}"
         self.reporter.say(f"going on from {self.checkpoint.path.name}: {done} are done")
         return tensors, numbers
+
+    def _check_processes(self) -> None:
+        """Refuse processes that would not train the same, before one waits for another in vain."""
+        check_alike("their settings, scenes or memory", json.dumps([self.notes, len(self.samples)], sort_keys=True))
+        check_alike("the checkpoint that they go on from", json.dumps(vars(self.progress), sort_keys=True))
+
+    @contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        """Say what to do where memory runs out elsewhere than in a step."""
+        try:
+            yield
+        except (RuntimeError, MemoryError) as problem:
+            if not is_shortage(problem):
+                raise
+            raise TrainingError(
+                f"memory ran out on {self.device} while training was prepared or scored; "
+                "choose a smaller --memory or --patch, or another --device"
+            ) from problem
 
     def _fixed_sample(self, count: int) -> Tensor:
         generator = torch.Generator().manual_seed(self.settings.seed)
         return torch.randperm(len(self.samples), generator=generator)[:count].to(self.device)
 
-    def _seed(self, run: int, phase: int, epoch: int) -> torch.Generator:
-        """Seed every generator for one epoch; returns the sampler's own."""
-        text = f"{self.settings.seed}/{run}/{phase}/{epoch}".encode()
-        number = int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
-        torch.manual_seed(number)
-        return torch.Generator().manual_seed(number)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.settings.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
     def _title(self, phase: Phase) -> str:
         runs = f" (run {self.progress.run + 1} of {self.settings.restarts})" if self.settings.restarts > 1 else ""
         return f"training, epochs{runs}: {phase.name}"
-
-    def _warn_of_collapse(self, method: Method, shares: Mapping[str, float]) -> None:
-        if method.collapsed(shares):
-            warn(
-                f"the clustering collapsed: {shares['clusters_used']} of {method.network.classes} clusters are used "
-                f"and the largest holds {shares['largest_share']:.0%} of the sample; try {method.remedy}",
-                CollapseWarning,
-                stacklevel=3,
-            )

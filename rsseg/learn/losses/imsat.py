@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rsseg.learn.gather import summed
+from rsseg.learn.gather import processes, summed
 
 TINY = 1e-16
 """Probabilities are clipped to [TINY, 1] before a logarithm, as in the authors' code."""
@@ -138,7 +138,8 @@ def generator_loss(fake: Tensor) -> Tensor:
 def activation_penalty(m: Tensor, limit: float = 20.0, slope: float = 0.2) -> Tensor:
     """Sum of max(|a| - limit, 0) over the values ``a`` before the leaky ReLU of ``slope`` that gave m (section III-A).
 
-    Written with the features after it, as in the authors' code: a = m where m > 0, and m / slope elsewhere.
+    Written with the features after it, as in the authors' code: a = m where m > 0, and m / slope elsewhere. Of several
+    processes the sum over all of their values is the mean of what this gives in each, and so is its gradient.
     """
     m = wide(m)
-    return functional.relu(m - limit).sum() + functional.relu(-m / slope - limit).sum()
+    return processes() * (functional.relu(m - limit).sum() + functional.relu(-m / slope - limit).sum())

@@ -40,7 +40,7 @@ def recal_loss(p: Tensor, weight: float = 1.0) -> Tensor:
 
 
 class Accumulator:
-    """Algorithm 2: a large batch in K + 1 numbers, of mini-batches seen before.
+    """Algorithm 2: a large batch in K + 1 numbers, of mini-batches seen before, each the rows of all processes.
 
     The paper's listing accumulates +sum p log p for H_phi, whose minus sign it omits, and does not reset the sums with
     the counter; both are put right here.
@@ -54,23 +54,24 @@ class Accumulator:
     def add(self, p: Tensor) -> None:
         """Store a mini-batch's probabilities (n, classes); no gradient flows through them later."""
         p = _wide(p.detach())
-        self.count += len(p)
-        self.phi = self.phi - plogp(p).sum()
-        self.psi = self.psi + p.sum(dim=0)
+        self.count += len(p) * processes()
+        self.phi = self.phi - summed(plogp(p).sum())
+        self.psi = self.psi + summed(p.sum(dim=0))
 
     def loss(self, p: Tensor, weight: float = 1.0) -> Tensor:
         """The loss of all that was stored together with ``p``, whose gradient flows."""
         p = _wide(p)
-        entropy = (self.phi - plogp(p).sum()) / (self.count + len(p))
-        return weight * entropy - class_entropy(self.psi + p.sum(dim=0))
+        entropy = (self.phi - summed(plogp(p).sum())) / (self.count + len(p) * processes())
+        return weight * entropy - class_entropy(self.psi + summed(p.sum(dim=0)))
 
     def surrogate(self, p: Tensor, weight: float = 1.0) -> Tensor:
         """A value whose gradient over all chunks sums to the exact gradient of the large batch's loss.
 
         ``add`` must have seen every chunk, ``p`` among them. With N samples and their mean q the loss is
-        weight mean H(p) + sum q log q, and d(sum q log q)/dp = (1 + log q) / N.
+        weight mean H(p) + sum q log q, and d(sum q log q)/dp = (1 + log q) / N. Each process gives its own rows' part,
+        as many times as there are processes, since the trainer takes the mean over them.
         """
         p = _wide(p)
         mean = self.psi / self.psi.sum()
         slope = 1 + mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
-        return (-weight * plogp(p).sum() + (p * slope).sum()) / self.count
+        return processes() * (-weight * plogp(p).sum() + (p * slope).sum()) / self.count

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from rsseg.errors import UsageError
 from rsseg.learn.bottleneck import mutual_information, neighbour_counts
+from rsseg.learn.gather import summed
 from rsseg.learn.losses.iic_dense import iic_dense_loss
 from rsseg.learn.methods.base import Method, MethodSettings, Phase, backward, cluster_shares, settle
 from rsseg.learn.methods.context_start import DISTANCES, Starter, best_fine, put
@@ -120,7 +121,8 @@ class ContextPhase(Phase):
         x, valid = crops(samples, indices, settings.crop)
         labels = self.method.starter(x).masked_fill(~valid, -1)
         scores = self.method.network(x + settings.noise * torch.randn_like(x)).float()
-        loss = functional.cross_entropy(scores, labels, ignore_index=-1, reduction="sum") / valid.sum().clamp_min(1)
+        apart = functional.cross_entropy(scores, labels, ignore_index=-1, reduction="sum")
+        loss = summed(apart) / summed(valid.sum()).clamp_min(1)
         if self.information:
             p = functional.softmax(scores, dim=1)
             loss = loss + self.information * iic_dense_loss(

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rsseg.errors import TrainingError
+from rsseg.learn.gather import share
 from rsseg.learn.losses.recal import Accumulator, recal_loss
 from rsseg.learn.methods.base import Method, MethodSettings, Phase, backward, cluster_shares, shuffled
 from rsseg.learn.methods.kmeans import answer_by_kmeans
@@ -81,7 +82,7 @@ class RecalPhase(Phase):
 
     def step(self, samples: Samples, indices: Tensor) -> Tensor:
         """One update's gradients: Algorithm 1, Algorithm 2, or the exact gradient of the accumulated batch."""
-        chunks = [samples.gather(chunk) for chunk in indices.split(self.settings.batch)]
+        chunks = [samples.gather(chunk) for chunk in indices.split(share(self.settings.batch))]
         if len(chunks) == 1:
             loss = recal_loss(self._probabilities(chunks[0]), self.settings.entropy_weight)
             return backward(loss)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from rsseg.errors import InputError, UsageError
 from rsseg.learn.augment import gain_offset
+from rsseg.learn.gather import largest
 from rsseg.learn.losses.superpixels import (
     Weights,
     class_weights,
@@ -235,7 +236,7 @@ class WcePhase(Phase):
     def _few(self, scores: list[Tensor], tiles: Tiles) -> bool:
         """Whether every classifier is down to the smallest number of labels."""
         used = max(len(head.argmax(dim=1)[tiles.valid].unique()) for head in scores)
-        return used <= self.settings.single.labels
+        return int(largest(torch.tensor(used))) <= self.settings.single.labels
 
     def _augmented(self, tiles: Tiles) -> Tiles:
         kind = self.settings.augmentation

@@ -14,6 +14,7 @@ from rsseg.learn.channels.derived import derived
 from rsseg.learn.channels.fit import fit_channels
 from rsseg.learn.channels.stack import Channels, channel_settings
 from rsseg.learn.devices import choose_device
+from rsseg.learn.distributed import by_first, expected, is_first, together
 from rsseg.learn.initial import starting
 from rsseg.learn.inputs import TILE_VALID_SHARE, VALID_SHARE, SceneInput
 from rsseg.learn.methods import METHODS, MethodSettings, build
@@ -81,50 +82,68 @@ def train(
     unfinished training leaves a checkpoint beside the output, from which ``resume`` goes on; one of other settings is
     an error, or is ignored when not ``strict``.
 
+    Started by torchrun, as many processes train as one would, each with its part of every batch; the first one writes
+    and reports, and all return the same. ``memory`` is of each.
+
     Raises: any RssegError.
     """
-    check_model_output(output, overwrite)
-    method.check()
-    method.check_channels()
-    training = training or TrainingSettings()
-    used = choose_device(device, threads)
-    initial = load_model(init) if init else None
-    if initial:
-        bands = bands or bands_of(initial, scenes[0], scale)
-        method = _like(method, initial)
-    opened = open_scenes(scenes, bands, scale, aoi)
-    _say_units(opened, reporter)
-    if initial:
-        _check_start(initial, opened)
-    with region_maker(method, opened) as regions, reading(opened) as inputs:
-        names = opened[0].band_names
-        channels = initial.inference.channels if initial else fit_channels(method, inputs, names, training.seed)
-        make = _maker(initial, method, len(channels.names) if channels else len(names))
-        seen = [derived(scene, channels) for scene in inputs]
-        samples = training_samples(seen, method, training.seed, used, memory, regions, initial, reporter)
-        if not samples.whole:
-            reporter.say(
-                f"{len(samples)} training patches lie in memory at a time (half of --memory, {memory >> 20} MiB); "
-                "each epoch draws others"
+    with together(device) as own_device:
+        if not is_first():
+            reporter = SILENT
+        training = training or TrainingSettings()
+        if training.compile and expected() > 1:
+            raise UsageError("--compile takes one process; leave it out, or run without torchrun")
+        check_model_output(output, overwrite)
+        method.check()
+        method.check_channels()
+        used = choose_device(own_device, threads)
+        initial = load_model(init) if init else None
+        if initial:
+            bands = bands or bands_of(initial, scenes[0], scale)
+            method = _like(method, initial)
+        opened = open_scenes(scenes, bands, scale, aoi)
+        _say_units(opened, reporter)
+        if initial:
+            _check_start(initial, opened)
+        with region_maker(method, opened) as regions, reading(opened) as inputs:
+            names = opened[0].band_names
+            channels = initial.inference.channels if initial else fit_channels(method, inputs, names, training.seed)
+            make = _maker(initial, method, len(channels.names) if channels else len(names))
+            seen = [derived(scene, channels) for scene in inputs]
+            samples = training_samples(seen, method, training.seed, used, memory, regions, initial, reporter)
+            _say_memory(samples, memory, reporter)
+            trainer = Trainer(
+                make,
+                samples,
+                training,
+                used,
+                identity={**_identity(method, opened, samples, channels), **_start(initial)},
+                checkpoint=checkpoint_path(output),
+                history=history_path(output),
+                reporter=reporter,
             )
-        trainer = Trainer(
-            make,
-            samples,
-            training,
-            used,
-            identity={**_identity(method, opened, samples, channels), **_start(initial)},
-            checkpoint=checkpoint_path(output),
-            history=history_path(output),
-            reporter=reporter,
-        )
-        trained = trainer.train(resume, strict)
-    model = Model(_inference(method, opened[0], samples, trained, channels), trained.network)
-    model.provenance = {**_provenance(method, training, opened, samples, trained), **_start(initial)}
+            trained = trainer.train(resume, strict)
+        inference = _inference(method, opened[0], samples, trained, channels)
+        provenance = {**_provenance(method, training, opened, samples, trained), **_start(initial)}
+        return by_first(lambda: _saved(output, Model(inference, trained.network), provenance, len(samples), trained))
+
+
+def _saved(output: Path, model: Model, provenance: dict[str, Any], samples: int, trained: Trained) -> TrainResult:
+    """Write the model, after which its checkpoint is of no use."""
+    model.provenance = provenance
     identity = model.save(output, overwrite=True)
     checkpoint_path(output).unlink(missing_ok=True)
     return TrainResult(
-        str(output), identity, model.inference.method, len(samples), trained.score, trained.run, trained.shares
+        str(output), identity, model.inference.method, samples, trained.score, trained.run, trained.shares
     )
+
+
+def _say_memory(samples: SceneSamples, memory: int, reporter: Reporter) -> None:
+    if not samples.whole:
+        reporter.say(
+            f"{len(samples)} training patches lie in memory at a time (half of --memory, {memory >> 20} MiB); "
+            "each epoch draws others"
+        )
 
 
 def method_name(settings: MethodSettings) -> str:
@@ -254,10 +273,11 @@ def _provenance(
     return {
         "software": {"rsseg": rsseg.__version__, "torch": torch.__version__},
         "settings": method.described(),
-        "training": asdict(training),
+        "training": training.described(),
         "scenes": [scene.name for scene in scenes],
         "patches": len(samples),
         "score": trained.score,
         "run": trained.run,
         "shares": dict(trained.shares),
+        **({"batches_cut_into": trained.parts} if trained.parts else {}),
     }
