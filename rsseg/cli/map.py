@@ -1,12 +1,14 @@
 """``rsseg map SCENE -o DIR``: a named map by the default recipe, without settings."""
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rsseg.cli import options
+from rsseg.cli.dry_run import no_estimate, plan_lines
 
 if TYPE_CHECKING:
     from rsseg.pipeline.stages.map import MapResult
@@ -33,7 +35,12 @@ if TYPE_CHECKING:
 @options.device
 @options.threads
 @options.memory
-@click.option("--dry-run", is_flag=True, help="Show what would be chosen and run, and write nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show what would be chosen and run and about how long it would take, and write nothing.",
+)
+@no_estimate
 @options.json_output
 @options.common
 def command(
@@ -46,6 +53,7 @@ def command(
     threads: int | None,
     memory: int,
     dry_run: bool,
+    measure: bool,
     as_json: bool,
     reporter: Any,
     **given: Any,
@@ -55,6 +63,7 @@ def command(
     No setting is needed: what depends on the scene is chosen from it, and each choice is said with its reason. The
     same command goes on where it stopped.
     """
+    began = time.perf_counter()
     from rsseg.pipeline.plan import Machine
     from rsseg.pipeline.stages.map import map_scene
 
@@ -65,6 +74,8 @@ def command(
         reference_field=field,
         machine=Machine(device, threads, batch, memory),
         dry_run=dry_run,
+        measure=measure,
+        spent=time.perf_counter() - began,
         reporter=reporter,
         **given,
     )
@@ -73,8 +84,7 @@ def command(
     elif dry_run:
         for found in result.choices.values():
             click.echo(f"{'chosen':>8}  {found}")
-        for stage in result.run.stages:
-            click.echo(f"{stage['state']:>8}  {stage['stage']}")
+        click.echo("\n".join(plan_lines(result.run)))
     else:
         click.echo("\n".join(_told(result)))
 

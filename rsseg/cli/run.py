@@ -1,12 +1,14 @@
 """``rsseg run PIPELINE SCENE... -o DIR``."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from rsseg.cli import options
+from rsseg.cli.dry_run import no_estimate, plan_lines
 
 
 @click.command("run")
@@ -33,7 +35,10 @@ from rsseg.cli import options
 @options.device
 @options.threads
 @options.memory
-@click.option("--dry-run", is_flag=True, help="Show what would run, and write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would run and about how long it would take, and write nothing."
+)
+@no_estimate
 @options.json_output
 @options.common
 def command(
@@ -48,6 +53,7 @@ def command(
     threads: int | None,
     memory: int,
     dry_run: bool,
+    measure: bool,
     as_json: bool,
     reporter: Any,
     **overrides: Any,
@@ -56,6 +62,7 @@ def command(
 
     The same command goes on where it stopped, and does again only what changed.
     """
+    began = time.perf_counter()
     from rsseg.pipeline.plan import Machine
     from rsseg.pipeline.stages.run import run
 
@@ -69,13 +76,14 @@ def command(
         aoi=aoi,
         machine=Machine(device, threads, batch, memory),
         dry_run=dry_run,
+        measure=measure,
+        spent=time.perf_counter() - began,
         reporter=reporter,
     )
     if as_json:
         click.echo(json.dumps(result.as_dict()))
     elif dry_run:
-        for stage in result.stages:
-            click.echo(f"{stage['state']:>8}  {stage['stage']}")
+        click.echo("\n".join(plan_lines(result)))
     else:
         _summarise(result)
 

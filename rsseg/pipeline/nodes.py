@@ -113,7 +113,7 @@ def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
     described = {
         "method": chosen.method,
         "settings": chosen.settings.model_dump(mode="json"),
-        "training": vars(training),
+        "training": training.described(),
         "bands": plan.bands,
         "scale": config.scale,
     }
@@ -139,6 +139,7 @@ def _segment_nodes(plan: Plan, scene: RunScene, model: TrainedModel) -> Iterator
         batch=plan.machine.batch,
         device=plan.machine.device,
         threads=plan.machine.threads,
+        memory=plan.machine.memory,
         overwrite=True,
         reporter=plan.reporter,
     )

@@ -1,6 +1,7 @@
 """The stage ``map``: the default recipe on a scene, with what the scene decides chosen and explained."""
 
 import json
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 from rsseg.errors import RssegWarning
 from rsseg.files import write_text
+from rsseg.learn.distributed import refuse_several
 from rsseg.learn.methods.context import ContextSettings
 from rsseg.pipeline import choice
 from rsseg.pipeline.aoi import aoi_files
@@ -59,14 +61,18 @@ def map_scene(
     aoi: Path | None = None,
     machine: Machine | None = None,
     dry_run: bool = False,
+    measure: bool = False,
+    spent: float = 0.0,
     reporter: Reporter = SILENT,
 ) -> MapResult:
     """Map a scene, or its part inside the polygons ``aoi``, into the run folder ``output`` with the default recipe.
 
     What depends on the scene is chosen from its pixels, never from a reference or the machine, and written to
     ``choices.json`` with the reasons. The same command goes on where an earlier one stopped; with ``dry_run`` nothing
-    is written. Raises: any RssegError.
+    is written, and with ``measure`` too, the result says what the run would take (see ``run``). Raises: any RssegError.
     """
+    began = time.perf_counter()
+    refuse_several("rsseg map")
     check_folder(output)
     choice.check_effort(effort)
     given = {"bands": bands, "scale": scale, "seed": seed}
@@ -90,6 +96,8 @@ def map_scene(
         aoi=aoi,
         machine=machine,
         dry_run=dry_run,
+        measure=measure,
+        spent=spent + time.perf_counter() - began,
         begin=partial(memory.keep, choices),
         reporter=reporter,
     )

@@ -13,8 +13,10 @@ import yaml
 import rsseg
 from rsseg.errors import UsageError
 from rsseg.files import sweep, write_text
+from rsseg.learn.distributed import refuse_several
 from rsseg.pipeline.cache import FOLDER, Cache, Node, statuses
 from rsseg.pipeline.configuration import PipelineConfig, load_pipeline
+from rsseg.pipeline.estimate import Estimate, estimate
 from rsseg.pipeline.nodes import nodes_of
 from rsseg.pipeline.plan import Machine, Plan, make_plan
 from rsseg.progress import SILENT, Reporter
@@ -22,16 +24,21 @@ from rsseg.progress import SILENT, Reporter
 
 @dataclass
 class RunResult:
-    """What a run did: its stages with whether they ran or were finished, and the files to look at."""
+    """What a run did: its stages with whether they ran or were finished, and the files to look at.
+
+    ``estimate``: what it would take, where a dry run was asked for that.
+    """
 
     folder: str
     stages: list[dict[str, Any]] = field(default_factory=list)
     outputs: dict[str, list[str]] = field(default_factory=dict)
     scores: list[dict[str, Any]] = field(default_factory=list)
+    estimate: Estimate | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return vars(self)
+        plain = {name: value for name, value in vars(self).items() if name != "estimate"}
+        return {**plain, "estimate": self.estimate.as_dict()} if self.estimate else plain
 
 
 def run(
@@ -45,16 +52,20 @@ def run(
     aoi: Path | None = None,
     machine: Machine | None = None,
     dry_run: bool = False,
+    measure: bool = False,
+    spent: float = 0.0,
     begin: Callable[[], None] = lambda: None,
     reporter: Reporter = SILENT,
 ) -> RunResult:
     """Run a pipeline file, or one of rsseg's own by name, over scenes into the folder ``output``.
 
     ``aoi`` is a file of polygons, the part of every scene that is used. The same command goes on where an earlier one
-    stopped. With ``dry_run`` nothing is written; the result says which stages would run. ``begin`` is called when all
-    is checked, before the folder is written to.
+    stopped. With ``dry_run`` nothing is written; the result says which stages would run, and with ``measure`` too, how
+    long they would take on this machine (``estimate``), where ``spent`` are the seconds that it took to come here.
+    ``begin`` is called when all is checked, before the folder is written to.
     Raises: any RssegError, of the first stage that fails.
     """
+    refuse_several("rsseg run")
     check_folder(output)
     config = load_pipeline(pipeline, overrides)
     plan = make_plan(
@@ -70,10 +81,7 @@ def run(
     nodes, cache = nodes_of(plan), Cache(output)
     result = RunResult(str(output))
     if dry_run:
-        result.stages = [
-            {"stage": n.name, "state": "finished" if done else "to run"} for n, done in statuses(cache, nodes)
-        ]
-        return result
+        return _planned(plan, statuses(cache, nodes), result, measure, spent)
     for node, done in statuses(cache, nodes):
         if node.check and not done:
             node.check()
@@ -84,6 +92,19 @@ def run(
         result.stages.append(_run_node(cache, node, f"[{number}/{len(nodes)}]", reporter))
     result.outputs, result.scores = _outputs(nodes), _scores(nodes, output)
     _write_provenance(plan, result, pipeline)
+    return result
+
+
+def _planned(
+    plan: Plan, listed: Sequence[tuple[Node, bool]], result: RunResult, measure: bool, spent: float
+) -> RunResult:
+    """Which stages would run, and what they would take where that is asked for."""
+    result.stages = [{"stage": node.name, "state": "finished" if done else "to run"} for node, done in listed]
+    if measure:
+        result.estimate = estimate(plan, [node for node, done in listed if not done], plan.reporter, spent=spent)
+    if result.estimate:
+        for row in result.stages:
+            row["seconds"] = result.estimate.stages.get(row["stage"], 0.0)
     return result
 
 
