@@ -10,7 +10,7 @@ help:
 	@echo "make demo         the sample products from digital numbers to maps, in demo/"
 	@echo "make test         formatting, lint, types and the tests"
 	@echo "make slow         the tests marked slow"
-	@echo "make bench        the benchmarks that need no data"
+	@echo "make bench        speed and memory of every stage beside its limits (needs no data)"
 	@echo "make sample-data  make sample_data/ again from its generator"
 
 $(READY): pyproject.toml
@@ -44,10 +44,10 @@ demo: $(READY)
 sample-data: $(READY)
 	RSSEG=$(BIN)/rsseg sample_data/make.sh
 
-# needs about 20 GB of disk at full size, and a quiet machine
+# every line beside its limit and what one would write instead; on a quiet machine, see benchmarks/bench.py --list
 bench: $(READY)
-	$(BIN)/python benchmarks/toa.py
-	$(BIN)/python benchmarks/labelling.py
+	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/bench.py --table
 
 clean:
 	rm -rf demo .mypy_cache .ruff_cache .pytest_cache
