@@ -27,6 +27,13 @@ def choose_devices(names: str = "auto", threads: int | None = None) -> list[torc
     return [_device(name.strip()) for name in names.split(",")]
 
 
+def room(memory: int, device: torch.device) -> int:
+    """Bytes that the scenes of a training may take: half of ``memory``, and of a GPU at most half of what it has."""
+    if device.type != "cuda":
+        return memory // 2
+    return min(memory, torch.cuda.mem_get_info(device)[1]) // 2
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -13,7 +13,7 @@ from rsseg.files import check_output, digest
 from rsseg.learn.channels.derived import derived
 from rsseg.learn.channels.fit import fit_channels
 from rsseg.learn.channels.stack import Channels, channel_settings
-from rsseg.learn.devices import choose_device
+from rsseg.learn.devices import choose_device, room
 from rsseg.learn.distributed import by_first, expected, is_first, together
 from rsseg.learn.initial import starting
 from rsseg.learn.inputs import TILE_VALID_SHARE, VALID_SHARE, SceneInput
@@ -111,7 +111,7 @@ def train(
             make = _maker(initial, method, len(channels.names) if channels else len(names))
             seen = [derived(scene, channels) for scene in inputs]
             samples = training_samples(seen, method, training.seed, used, memory, regions, initial, reporter)
-            _say_memory(samples, memory, reporter)
+            _say_memory(samples, reporter)
             trainer = Trainer(
                 make,
                 samples,
@@ -138,10 +138,10 @@ def _saved(output: Path, model: Model, provenance: dict[str, Any], samples: int,
     )
 
 
-def _say_memory(samples: SceneSamples, memory: int, reporter: Reporter) -> None:
+def _say_memory(samples: SceneSamples, reporter: Reporter) -> None:
     if not samples.whole:
         reporter.say(
-            f"{len(samples)} training patches lie in memory at a time (half of --memory, {memory >> 20} MiB); "
+            f"{len(samples)} training patches lie in memory at a time ({samples.memory >> 20} MiB, by --memory); "
             "each epoch draws others"
         )
 
@@ -211,7 +211,7 @@ def training_samples(
 ) -> SceneSamples:
     """What a method trains on: the patches of scenes (as their channels) that are valid enough, normalised.
 
-    ``memory``: bytes, of which they take at most half. Raises: TrainingError if there is none.
+    ``memory``: bytes, of which they take at most half, as of a GPU's. Raises: TrainingError if there is none.
     """
     shapes = [PatchGrid.of(scene.source.shape[1:], method.patch, method.stride) for scene in inputs]
     with reporter.task("reading statistics, rows of patches", sum(grid.rows.count for grid in shapes)) as task:
@@ -221,7 +221,7 @@ def training_samples(
         patches,
         moments,
         device=device,
-        memory=memory // 2,
+        memory=room(memory, device),
         seed=seed,
         kind=method.normalise,
         masks=method.masks,
