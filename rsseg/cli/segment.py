@@ -23,8 +23,14 @@ from rsseg.cli import options
 @options.aoi
 @options.batch
 @options.precision
+@click.option(
+    "--approximate",
+    is_flag=True,
+    help="Faster where patches overlap: leave out those between others that agree; some labels differ.",
+)
 @options.device
 @options.threads
+@options.memory
 @options.overwrite
 @options.json_output
 @options.common

@@ -1,11 +1,13 @@
 """Reading a scene in blocks of rows of patches, each pixel of a block once."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from threading import Lock
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rsseg.label.layout import Layout, starts
 from rsseg.learn.arena import Arena, Piece
@@ -18,15 +20,51 @@ from rsseg.scene.grid import Window
 class Block:
     """Rows of patches [first_row, last_row) that were read.
 
-    ``pixels``: their window of the scene; ``valid``: (h, w) of it; ``numbers``: the patches with a valid pixel.
+    ``pixels``: their window of the scene; ``values``: (h w, bands), normalised; ``valid``: (h, w); ``numbers``: the
+    patches with a valid pixel.
     """
 
     first_row: int
     last_row: int
     pixels: Window
-    arena: Arena
+    values: Tensor
     valid: NDArray[np.bool_]
     numbers: NDArray[np.int64]
+    _copies: dict[torch.device, Tensor] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def bands(self) -> int:
+        """How many values a pixel has."""
+        return self.values.shape[1]
+
+    def lines(self, length: int, device: torch.device, begin: NDArray[np.int64], out: Tensor) -> None:
+        """Copy lines of ``length`` normalised pixels to ``out`` (n, length bands); ``begin``: (n,) first pixels."""
+        pixels = self.on(device)
+        lines = pixels.as_strided((len(pixels) - length + 1, length * self.bands), (self.bands, 1))
+        torch.index_select(lines, 0, torch.from_numpy(begin).to(device), out=out)
+
+    def on(self, device: torch.device) -> Tensor:
+        """The values on a device; they are brought there once."""
+        if device.type == "cpu":
+            return self.values
+        with self._lock:
+            if device not in self._copies:
+                self._copies[device] = self.values.to(device)
+            return self._copies[device]
+
+
+def read_normalised(
+    scene: SceneInput, pixels: Window, normalisation: Normalisation
+) -> tuple[Tensor, NDArray[np.bool_]]:
+    """The pixels (h w, bands) of a window as float32, invalid ones at the mean, and which are valid (h, w)."""
+    read = ReadOnce(scene, pixels)
+    arena = Arena([Piece(replace(scene, source=read), pixels)], normalisation, torch.device("cpu"))
+    values, bias, gain = arena.flat, arena.bias[0], arena.gain[0]
+    if arena.dtype == np.uint16:
+        values = values.to(torch.int32).bitwise_and_(0xFFFF)
+    values = values.to(torch.float32)
+    return torch.addcmul(bias, values, gain, out=values), read.valid
 
 
 @dataclass(frozen=True)
@@ -36,7 +74,6 @@ class BlockReader:
     layout: Layout
     scene: SceneInput
     normalisation: Normalisation
-    device: torch.device
 
     def blocks(self) -> Iterator[Block]:
         """All blocks; memory is one of them."""
@@ -54,10 +91,8 @@ class BlockReader:
         return self.layout.grid.rows.start(row) if row < self.layout.read[1] else self.layout.window.end[0]
 
     def _block(self, first: int, last: int, pixels: Window) -> Block:
-        read = ReadOnce(self.scene, pixels)
-        scene = SceneInput(self.scene.name, read, self.scene.scale, self.scene.offset)
-        arena = Arena([Piece(scene, pixels)], self.normalisation, self.device)
-        return Block(first, last, pixels, arena, read.valid, self._wanted(read.valid, first, last, pixels))
+        values, valid = read_normalised(self.scene, pixels, self.normalisation)
+        return Block(first, last, pixels, values, valid, self._wanted(valid, first, last, pixels))
 
     def _wanted(self, valid: NDArray[np.bool_], first: int, last: int, pixels: Window) -> NDArray[np.int64]:
         """Numbers of the patches in the block that have a valid pixel and lie in a touched batch."""
@@ -69,13 +104,16 @@ class BlockReader:
         return numbers[wanted]
 
     def _any_valid(self, valid: NDArray[np.bool_], rows: NDArray, cols: NDArray, pixels: Window) -> NDArray[np.bool_]:
-        counts = np.zeros((valid.shape[0] + 1, valid.shape[1] + 1), np.int32)
-        counts[1:, 1:] = valid.cumsum(axis=0, dtype=np.int32).cumsum(axis=1, dtype=np.int32)
-        top = starts(self.layout.grid.rows, rows)[:, None] - pixels.row
-        left = starts(self.layout.grid.cols, cols) - pixels.col
+        """Which patches (rows, cols) have a valid pixel: each patch's rows are joined, then its columns counted."""
         size = self.layout.grid.patch
-        corners = counts[top + size, left + size] - counts[top, left + size]
-        found: NDArray[np.bool_] = corners - counts[top + size, left] + counts[top, left] > 0
+        tops = starts(self.layout.grid.rows, rows) - pixels.row
+        joined = np.stack([np.logical_or.reduce(valid[top : top + size], axis=0) for top in tops])
+        left = starts(self.layout.grid.cols, cols) - pixels.col
+        if size == 1:
+            return joined.take(left, axis=1)
+        counts = np.zeros((len(joined), joined.shape[1] + 1), np.int32)
+        np.cumsum(joined, axis=1, out=counts[:, 1:])
+        found: NDArray[np.bool_] = counts.take(left + size, axis=1) > counts.take(left, axis=1)
         return found
 
 

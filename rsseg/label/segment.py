@@ -5,7 +5,9 @@ constant size, each computed whole: a patch is always at the same place of the s
 the rows read at a time, and the labels of a crop are the crop of the whole scene's labels, bit for bit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rsseg.errors import UsageError
+from rsseg.label.approximate import STEP, CoarseVotes, Rows, check_stride, coarse_layout
 from rsseg.label.assembly import Assembler, LabelBlock
-from rsseg.label.batches import BatchRunner
+from rsseg.label.batches import Batch, VoteRows, cut, gathered
 from rsseg.label.layout import Layout, snapped
-from rsseg.label.reading import BlockReader
+from rsseg.label.limits import Limits, Need, limits, sample_bytes
+from rsseg.label.reading import Block, BlockReader
 from rsseg.label.stitch import Resolution, quantised
+from rsseg.label.workers import Workers, listed
 from rsseg.learn.inputs import SceneInput
 from rsseg.learn.model import Model
 from rsseg.learn.networks.fuse import fused
@@ -44,11 +49,15 @@ class Labeller:
         window: Window | None = None,
         resolution: Resolution = "pixel",
         batch: int | None = None,
-        device: torch.device | None = None,
+        device: torch.device | Sequence[torch.device] | None = None,
         block_rows: int | None = None,
         precision: str = "fp32",
+        approximate: bool = False,
+        memory: int | None = None,
     ) -> None:
-        """``block_rows``: rows of patches read at a time; it changes memory and nothing else.
+        """``device``: one or several, among which batches are dealt. ``block_rows``: rows of patches read at a time; it
+        changes memory and nothing else. ``approximate``: leave out patches between others that agree. ``memory``:
+        bytes that the process is to stay within.
 
         Raises: GridError if the scene is smaller than a patch, UsageError if the stride leaves pixels uncovered.
         """
@@ -60,10 +69,30 @@ class Labeller:
                 "use --resolution patch, or a stride up to the patch"
             )
         self.model, self.scene, self.precision = model, model.seen(scene), precision
-        self.device = device or torch.device("cpu")
-        self.network: Any = fused(model.network).to(self.device).to(memory_format=torch.channels_last)
+        self.devices = listed(device)
+        self.network: Any = fused(model.network)
         chosen = snapped(window or Window(0, 0, *shape), grid, resolution)
-        self.layout = Layout(grid, chosen, resolution, batch or default_batch(patch, self.device), block_rows)
+        size = batch or default_batch(patch, self.devices[0])
+        layout = Layout(grid, chosen, resolution, size, block_rows)
+        usual = Limits(torch.get_num_threads(), size, layout.block_rows)
+        self.limits = limits(memory, usual, self.devices, lambda: self._need(layout, approximate))
+        self.layout = replace(layout, batch=batch or self.limits.batch, rows_at_a_time=self.limits.rows)
+        self.coarse: Layout | None = None
+        if approximate:
+            check_stride(grid)
+            # few patches of a batch remain, so that larger ones are as full
+            self.layout = replace(self.layout, batch=self.layout.batch * STEP * STEP)
+            self.coarse = coarse_layout(self.layout, self.layout.batch // STEP**2)
+
+    def _need(self, layout: Layout, approximate: bool) -> Need:
+        grid, inference = layout.grid, self.model.inference
+        stored = 12 * self.scene.source.shape[0] + 2
+        return Need(
+            sample=sample_bytes(self.network, inference.inputs, grid.patch) * (STEP * STEP if approximate else 1),
+            votes=8 * inference.classes,
+            row=grid.cols.size * max(grid.stride, grid.patch) * stored,
+            width=layout.window.width,
+        )
 
     @property
     def window(self) -> Window:
@@ -81,6 +110,11 @@ class Labeller:
         return self.layout.grid.stride
 
     @property
+    def approximate(self) -> bool:
+        """Whether patches between others that agree are left out."""
+        return self.coarse is not None
+
+    @property
     def rows(self) -> int:
         """Rows of patches to read, for progress."""
         return self.layout.read[1] - self.layout.read[0]
@@ -90,23 +124,75 @@ class Labeller:
 
         ``advance`` is called with the rows of patches that were labelled.
         """
-        inference = self.model.inference
-        reader = BlockReader(self.layout, self.scene, inference.normalisation, self.device)
-        runner, assembler = BatchRunner(self.layout, inference.classes, self._vote), Assembler(self.layout)
-        for block in prefetch(reader.blocks()):
-            assembler.see(block)
-            runner.feed(block)
-            if block.last_row == self.layout.read[1]:
-                runner.flush()
-            rows = [row for votes in runner.complete(block.last_row) for row in assembler.stitcher.add(*votes)]
-            if rows:
-                yield assembler.assemble(rows)
-            advance(block.last_row - block.first_row)
+        layout, assembler = self.layout, Assembler(self.layout)
+        rows, progress = VoteRows(layout, self.model.inference.classes), Progress(layout, advance)
+        voter = partial(vote, bf16=self.precision == "bf16")
+        workers: Workers[Batch] = Workers(self.network, self.devices, voter, self.limits.slots)
+        with workers.running():
+            blocks, joined = seen(self._read(layout), assembler), _as_they_are
+            if self.coarse is not None:
+                coarse = CoarseVotes(layout, self.coarse, self._rows(self.coarse, workers))
+                blocks, joined = coarse.thinned(blocks), coarse.joined
+            for batch, votes in self._computed(blocks, layout, workers):
+                yield from assembler.add(joined(rows.file(batch, votes)))
+                progress.see(batch)
+            yield from assembler.add(joined(rows.complete(layout.down[1])))
+            yield from assembler.rest()
+            progress.end()
 
-    @torch.inference_mode()
-    def _vote(self, inputs: Tensor) -> NDArray[np.int64]:
-        """Votes (n, classes) of patches."""
-        bf16 = self.precision == "bf16"
-        with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=bf16):
-            probabilities, ties = self.network.predict(inputs)
-        return quantised(probabilities, ties).cpu().numpy()
+    def _read(self, layout: Layout) -> Iterator[Block]:
+        """The blocks of a layout, read ahead in a thread."""
+        return prefetch(BlockReader(layout, self.scene, self.model.inference.normalisation).blocks())
+
+    def _computed(
+        self, blocks: Iterator[Block], layout: Layout, workers: Workers[Batch]
+    ) -> Iterator[tuple[Batch, NDArray[np.int64] | None]]:
+        """The batches of blocks in order, each with its votes (classes, n)."""
+        for batch, votes in workers.in_order(cut(blocks, layout), partial(gathered, layout=layout)):
+            yield batch, None if votes is None else votes.numpy()[: len(batch.numbers)].T
+
+    def _rows(self, layout: Layout, workers: Workers[Batch]) -> Rows:
+        """The rows of patches of a layout in order, each with its votes."""
+        rows = VoteRows(layout, self.model.inference.classes)
+        for batch, votes in self._computed(self._read(layout), layout, workers):
+            yield from rows.file(batch, votes)
+        yield from rows.complete(layout.down[1])
+
+
+def _as_they_are(rows: Rows) -> Rows:
+    return rows
+
+
+def seen(blocks: Iterator[Block], assembler: Assembler) -> Iterator[Block]:
+    """Blocks, after the assembler has taken their masks."""
+    for block in blocks:
+        assembler.see(block)
+        yield block
+
+
+def vote(network: Any, inputs: Tensor, bf16: bool) -> Tensor:
+    """Votes (n, classes) int64, on the CPU, of patches (n, bands, size, size)."""
+    with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=bf16):
+        probabilities, ties = network.predict(inputs)
+    return quantised(probabilities, ties).cpu()
+
+
+class Progress:
+    """Tells how many rows of patches are labelled, from the batches that are."""
+
+    def __init__(self, layout: Layout, advance: Callable[[int], None]) -> None:
+        self.layout, self.advance, self.row = layout, advance, layout.read[0]
+
+    def see(self, batch: Batch) -> None:
+        """A batch is done, and with it the rows above its first patch."""
+        self._to(batch.number * self.layout.batch // self.layout.grid.cols.count)
+
+    def end(self) -> None:
+        """All is done."""
+        self._to(self.layout.read[1])
+
+    def _to(self, row: int) -> None:
+        row = min(row, self.layout.read[1])
+        if row > self.row:
+            self.advance(row - self.row)
+            self.row = row

@@ -31,9 +31,9 @@ SHIFT = 28
 
 def quantised(probabilities: Tensor, ties: Tensor) -> Tensor:
     """Votes (n, classes) int64 of probabilities and tie values, both (n, classes) in [0, 1]."""
-    high = (probabilities.double() * STEPS).round().to(torch.int64)
-    low = (ties.double() * TIE_STEPS).round().to(torch.int64)
-    return (high << SHIFT) + low
+    # powers of two: the products are exact in float32
+    high = (probabilities * STEPS).round_().to(torch.int64)
+    return high.bitwise_left_shift_(SHIFT).add_((ties * TIE_STEPS).round_().to(torch.int64))
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class Stitcher:
         ranges = np.array(cols.cover) - first_col
         self.left, self.right = ranges[:, 0], ranges[:, 1]
         self.single = bool(np.all(self.right - self.left == 1))
+        self.same = self.single and bool(np.all(np.diff(self.left) == 1))
         self.kept: dict[int, NDArray[np.int64]] = {}
         self.next_cell = 0
         self.first, self.last = rows.cover[0][0], rows.cover[0][0]
@@ -88,42 +89,57 @@ class Stitcher:
     def add(self, row: int, votes: NDArray[np.int64]) -> Iterator[CellRow]:
         """Take the votes (patches across, classes + 1) of one row of patches; yield the rows of cells it completes.
 
-        The last column counts the patches that voted (1, or 0 for a patch without a valid pixel).
+        The last column counts the patches that voted (1, or 0 for a patch without a valid pixel). The fastest are
+        votes whose classes lie in memory one after another, each with all its patches.
         """
-        self.kept[row] = votes
+        self.kept[row] = votes.T
         while self.next_cell < len(self.rows.cover) and self.rows.cover[self.next_cell][1] <= row + 1:
             yield self._cell_row(*self.rows.cover[self.next_cell])
             self.next_cell += 1
 
     def _cell_row(self, first: int, last: int) -> CellRow:
         total = self._moved_to(first, last)
-        if self.single:
-            cells = total[self.left]
+        if self.same:
+            cells = total[:, self.left[0] : self.right[-1]]
+        elif self.single:
+            cells = total.take(self.left, axis=1)
         else:
-            running = np.concatenate([np.zeros_like(total[:1]), np.cumsum(total, axis=0)])
-            cells = running[self.right] - running[self.left]
-        return CellRow(self.next_cell, *decided(cells))
+            running = np.zeros((len(total), total.shape[1] + 1), np.int64)
+            np.cumsum(total, axis=1, out=running[:, 1:])
+            cells = running.take(self.right, axis=1)
+            cells -= running.take(self.left, axis=1)
+        return CellRow(self.next_cell, *decided(cells.T))
 
     def _moved_to(self, first: int, last: int) -> NDArray[np.int64]:
         """The sum of the vote rows [first, last), from the previous one by what entered and what left."""
-        if self.sum is None:
-            self.sum = np.zeros_like(next(iter(self.kept.values())))
-        for row in range(max(self.last, first), last):
-            self.sum = self.sum + self.kept[row]
-        for row in range(self.first, min(first, self.last)):
-            self.sum = self.sum - self.kept.pop(row)
+        if last - first < 2:
+            self.sum = None
+        elif self.sum is None:
+            self.sum = np.sum([self.kept[row] for row in range(first, last)], axis=0)
+        else:
+            for row in range(max(self.last, first), last):
+                self.sum += self.kept[row]
+            for row in range(self.first, min(first, self.last)):
+                self.sum -= self.kept[row]
+        unseen = np.zeros_like(next(iter(self.kept.values()))) if first == last else None
         for row in [row for row in self.kept if row < first]:
             del self.kept[row]
-        self.first, self.last = first, max(last, first)
-        return self.sum
+        self.first, self.last = first, last
+        if unseen is not None:
+            return unseen
+        return self.kept[first] if self.sum is None else self.sum
 
 
 def decided(cells: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Labels 1..K and the winner's mean vote in 1/254 of summed votes (cells, classes + 1)."""
-    votes, count = cells[:, :-1], cells[:, -1]
-    winner = votes.argmax(axis=1)
-    voted = count > 0
-    share = (votes[np.arange(len(votes)), winner] >> SHIFT) / (np.maximum(count, 1) * STEPS)
+    votes, count = cells[:, :-1].T, cells[:, -1]
+    best, winner = votes[0].copy(), np.ones(votes.shape[1], np.uint8)
+    for number, other in enumerate(votes[1:], 2):
+        better = other > best
+        np.maximum(best, other, out=best)
+        np.maximum(winner, better * np.uint8(number), out=winner)  # a later class has a higher number
+    share = (best >> SHIFT) / (np.maximum(count, 1) * STEPS)
     confidence = np.rint(np.minimum(share, 1.0) * SHARE_STEPS).astype(np.uint8)
-    labels = np.where(voted, winner + 1, 0).astype(np.uint8)
-    return labels, np.where(voted, confidence, NO_SHARE).astype(np.uint8)
+    unseen = count == 0
+    winner[unseen], confidence[unseen] = 0, NO_SHARE
+    return winner, confidence

@@ -6,71 +6,63 @@ tiles overlap their probabilities are blended with weights that fall towards a t
 integers, whose sums do not depend on their order.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from rsseg.errors import UsageError
 from rsseg.label.assembly import LabelBlock
-from rsseg.label.reading import ReadOnce
-from rsseg.label.shares import NO_SHARE, SHARE_STEPS
+from rsseg.label.blending import RAMP, STEPS, default_stride, weights
+from rsseg.label.limits import BLOCKS, Limits, Need, limits, sample_bytes
+from rsseg.label.reading import Block, read_normalised
 from rsseg.label.stitch import Resolution
-from rsseg.learn.arena import Arena, Piece
+from rsseg.label.tile_strip import Frame, Strip
+from rsseg.label.workers import Workers, listed
 from rsseg.learn.inputs import SceneInput
 from rsseg.learn.model import Model
 from rsseg.learn.networks.fuse import fused
 from rsseg.prefetch import prefetch
-from rsseg.scene.grid import Axis, PatchGrid, Window
+from rsseg.scene.grid import PatchGrid, Window
 
-STEPS = 1 << 13
-"""Steps of a probability between 0 and 1."""
-
-RAMP = 32
-"""Steps of a blending weight along an axis."""
+__all__ = ["RAMP", "STEPS", "TileLabeller", "default_stride", "weights"]
 
 LARGEST = 362
 """Sum of the weights over a pixel along an axis up to which votes fit in 31 bits: 2^13 x 362^2 < 2^30.1, with room for
 rounding and the last tile, which is pulled back."""
 
 
-MARGIN = 17
-"""Pixels from a tile's border within which a network sees its padding (IIC's looks 15 pixels around)."""
-
-
-def default_stride(patch: int) -> int:
-    """Tiles overlap by a quarter of their side, at least by two margins and some, if they are not smaller themselves.
-
-    With less overlap a network that learned what its padding looks like draws the grid of tiles into the map.
-    """
-    return max(1, patch - max(patch // 4, min(2 * MARGIN + 6, patch // 2 + patch // 8)))
-
-
-def weights(patch: int, stride: int) -> NDArray[np.int32]:
-    """Blending weights (patch,) along an axis: 1 within the margin, rising to ``RAMP`` over the overlap's middle."""
-    overlap = max(1, patch - stride)
-    margin = max(0, min(MARGIN, overlap // 2 - 1))
-    place = np.arange(patch)
-    depth = (np.minimum(place, patch - 1 - place) - margin) / max(1, overlap - 2 * margin)
-    return np.rint(1 + (RAMP - 1) * np.clip(depth, 0.0, 1.0)).astype(np.int32)
+SMALL = 64
+"""Side of a tile on which the network's memory is found."""
 
 
 @dataclass(frozen=True)
-class TileRow:
-    """A row of tiles that was read: its number, its pixels' window, their arena and which are valid."""
+class Tile:
+    """A tile by its number in the scene, its column of tiles, and the row of tiles that was read; ``valid``: if any."""
 
     number: int
-    pixels: Window
-    arena: Arena
-    valid: NDArray[np.bool_]
+    col: int
+    row: Block
+    left: int
+    valid: bool
+
+    def gathered(self, device: torch.device, patch: int) -> Tensor | None:
+        """The tile (1, bands, patch, patch), normalised; None where no pixel is valid."""
+        if not self.valid:
+            return None
+        pixels = self.row.on(device).view(patch, self.row.pixels.width, -1)
+        tile = pixels[:, self.left : self.left + patch].permute(2, 0, 1)[None]
+        return tile.clone(memory_format=torch.preserve_format).contiguous(memory_format=torch.channels_last)
 
 
 class TileLabeller:
     """Labels one scene, or a window of it, with one dense model."""
+
+    approximate = False
 
     def __init__(
         self,
@@ -80,10 +72,15 @@ class TileLabeller:
         stride: int | None = None,
         window: Window | None = None,
         resolution: Resolution = "pixel",
-        device: torch.device | None = None,
+        device: torch.device | Sequence[torch.device] | None = None,
         precision: str = "fp32",
+        memory: int | None = None,
     ) -> None:
-        """Raises: GridError if the scene is smaller than a tile, UsageError for a stride or resolution of no use."""
+        """``device``: one or several, among which tiles are dealt. ``memory``: bytes for the process to stay within.
+
+        Raises: GridError if the scene is smaller than a tile, UsageError for a stride or resolution of no use, or too
+        little memory.
+        """
         shape, patch = scene.source.shape[1:], model.inference.patch
         self.grid = PatchGrid.of(shape, patch, stride or default_stride(patch))
         if int(weights(patch, self.grid.stride).sum()) // self.grid.stride >= LARGEST:
@@ -96,10 +93,22 @@ class TileLabeller:
             raise UsageError("this model labels pixels, not patches; leave --resolution patch out")
         self.model, self.scene, self.precision, self.resolution = model, model.seen(scene), precision, resolution
         self.window = window or Window(0, 0, *shape)
-        self.device = device or torch.device("cpu")
-        self.network: Any = fused(model.network).to(self.device).to(memory_format=torch.channels_last)
-        self.down = self.grid.rows.touching(self.window.row, self.window.end[0])
-        self.across = self.grid.cols.touching(self.window.col, self.window.end[1])
+        self.devices = listed(device)
+        self.network: Any = fused(model.network)
+        self.frame = Frame(self.grid, self.window, model.inference.classes)
+        self.down, self.across = self.frame.down, self.frame.across
+        self.limits = limits(memory, Limits(torch.get_num_threads(), 1, 1), self.devices, self._need)
+
+    def _need(self) -> Need:
+        patch, inference, source = self.grid.patch, self.model.inference, self.scene.source
+        stored = 8 * patch * source.shape[0]
+        carried = 4 * inference.classes * (patch - min(patch, self.grid.stride))
+        return Need(
+            sample=sample_bytes(self.network, inference.inputs, patch, SMALL),
+            votes=4 * inference.classes * patch * patch,
+            row=self.window.width * (stored + carried // BLOCKS),
+            width=self.window.width,
+        )
 
     @property
     def stride(self) -> int:
@@ -113,112 +122,52 @@ class TileLabeller:
 
     def blocks(self, advance: Callable[[int], None] = lambda rows: None) -> Iterator[LabelBlock]:
         """The label map from top to bottom, in strips of its full width; reading runs ahead in a thread."""
-        carried: Tensor | None = None
-        for row in prefetch(self._read()):
-            strip = _Strip(self, row, carried)
-            for col in range(*self.across):
-                strip.add(col, self._votes(row, col))
-            carried = strip.carry
-            block = strip.block()
-            if block is not None:
-                yield block
-            advance(1)
+        workers: Workers[Tile] = Workers(self.network, self.devices, self._voter(), self.limits.slots)
+        strip: Strip | None = None
+        with workers.running():
+            tiles = workers.in_order(self._tiles(), partial(Tile.gathered, patch=self.grid.patch))
+            for tile, votes in tiles:
+                if strip is None or strip.row is not tile.row:
+                    strip = Strip(self.frame, tile.row, strip.carry if strip else None)
+                strip.add(tile.col, None if votes is None else votes[0])
+                if tile.col + 1 == self.across[1]:
+                    block = strip.block()
+                    if block is not None:
+                        yield block
+                    advance(1)
 
-    def _read(self) -> Iterator[TileRow]:
+    def _tiles(self) -> Iterator[Tile]:
+        patch, count = self.grid.patch, self.grid.cols.count
+        for row in prefetch(self._read()):
+            for col in range(*self.across):
+                left = self.grid.cols.start(col) - row.pixels.col
+                valid = bool(row.valid[:, left : left + patch].any())
+                yield Tile(row.first_row * count + col, col, row, left, valid)
+
+    def _read(self) -> Iterator[Block]:
+        """Rows of tiles; rows of pixels that a row of tiles shares with the one above are read once."""
         patch, first = self.grid.patch, self.grid.cols.start(self.across[0])
         width = self.grid.cols.start(self.across[1] - 1) + patch - first
+        above: Block | None = None
         for number in range(*self.down):
             pixels = Window(self.grid.rows.start(number), first, patch, width)
-            read = ReadOnce(self.scene, pixels)
-            scene = replace(self.scene, source=read)
-            arena = Arena([Piece(scene, pixels)], self.model.inference.normalisation, self.device)
-            yield TileRow(number, pixels, arena, read.valid)
+            shared = max(0, above.pixels.end[0] - pixels.row) if above else 0
+            new = Window(pixels.row + shared, first, patch - shared, width)
+            values, valid = read_normalised(self.scene, new, self.model.inference.normalisation)
+            if above and shared:
+                values = torch.cat([above.values[-shared * width :], values])
+                valid = np.concatenate([above.valid[-shared:], valid])
+            above = Block(number, number + 1, pixels, values, valid, np.empty(0, np.int64))
+            yield above
 
-    @torch.no_grad()
-    def _votes(self, row: TileRow, col: int) -> Tensor | None:
-        """Weighted votes (classes, patch, patch) int32 of a tile, or None where no pixel is valid."""
-        left, patch = self.grid.cols.start(col) - row.pixels.col, self.grid.patch
-        if not row.valid[:, left : left + patch].any():
-            return None
-        zero = torch.zeros(1, dtype=torch.int64, device=self.device)
-        tile = row.arena.gather(zero, zero, zero + left, patch)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            probabilities = self.network.predict(tile)[0]
-        axis = torch.from_numpy(weights(patch, self.grid.stride)).to(self.device)
-        votes: Tensor = (probabilities * STEPS).round().to(torch.int32) * (axis[:, None] * axis)
-        return votes
+    def _voter(self) -> Callable[[Any, Tensor], Tensor]:
+        axis = torch.from_numpy(weights(self.grid.patch, self.grid.stride))
+        return partial(vote, blend=axis[:, None] * axis, bf16=self.precision == "bf16")
 
 
-class _Strip:
-    """One row of tiles being summed, column by column: what is complete becomes labels, the rest is carried on.
-
-    ``carried``: (classes, rows, width), votes of the rows of tiles above on this row's first pixels.
-    """
-
-    def __init__(self, owner: TileLabeller, row: TileRow, carried: Tensor | None) -> None:
-        self.owner, self.row, self.grid = owner, row, owner.grid
-        self.classes = owner.model.inference.classes
-        self.done = _step(self.grid.rows, row.number, owner.down[1])
-        kept = self.grid.patch - self.done
-        shape = (self.classes, kept, row.pixels.width)
-        self.carried = carried
-        same = carried is not None and carried.shape == shape
-        self.carry = carried if same and carried is not None else self._zeros(*shape)
-        self.side = self._zeros(self.classes, self.grid.patch, 0)
-        self.labels = np.zeros((self.done, row.pixels.width), np.uint8)
-        self.confidence = np.full((self.done, row.pixels.width), NO_SHARE, np.uint8)
-
-    def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=torch.int32, device=self.owner.device)
-
-    def add(self, col: int, votes: Tensor | None) -> None:
-        """Add a tile's votes; the columns before the next tile are then complete for this row of tiles."""
-        patch = self.grid.patch
-        total = self._zeros(self.classes, patch, patch) if votes is None else votes
-        total[:, :, : self.side.shape[2]] += self.side
-        wide = _step(self.grid.cols, col, self.owner.across[1])
-        self.side = total[:, :, wide:]
-        left = self.grid.cols.start(col) - self.row.pixels.col
-        complete, place = total[:, :, :wide], slice(left, left + wide)
-        if self.carried is not None:
-            above = self.carried[:, :, place]
-            complete[:, : above.shape[1]] += above
-        if self.carry.shape[1]:
-            self.carry[:, :, place] = complete[:, self.done :]
-        self._decide(complete[:, : self.done], place, col)
-
-    def _decide(self, votes: Tensor, place: slice, col: int) -> None:
-        winner = votes.max(dim=0)
-        down = self._weight(self.grid.rows, self.row.number, self.done)
-        across = self._weight(self.grid.cols, col, place.stop - place.start)
-        share = winner.values.cpu().numpy() / (down[:, None] * across * float(STEPS))
-        self.labels[:, place] = winner.indices.cpu().numpy() + 1
-        self.confidence[:, place] = np.rint(np.minimum(share, 1.0) * SHARE_STEPS)
-
-    def _weight(self, axis: Axis, number: int, count: int) -> NDArray[np.int64]:
-        """The sum of all tiles' weights on the ``count`` pixels from a tile's start on."""
-        single, start = weights(self.grid.patch, self.grid.stride).astype(np.int64), axis.start(number)
-        total = np.zeros(count, np.int64)
-        for tile in range(*axis.touching(start, start + count)):
-            first = axis.start(tile)
-            low, high = max(start, first), min(start + count, first + self.grid.patch)
-            total[low - start : high - start] += single[low - first : high - first]
-        return total
-
-    def block(self) -> LabelBlock | None:
-        """The complete rows within the window; None where there are none."""
-        window, pixels = self.owner.window, self.row.pixels
-        top, bottom = max(window.row, pixels.row), min(window.end[0], pixels.row + self.done)
-        if top >= bottom:
-            return None
-        rows = slice(top - pixels.row, bottom - pixels.row)
-        cols = slice(window.col - pixels.col, window.end[1] - pixels.col)
-        labels, confidence = self.labels[rows, cols], self.confidence[rows, cols]
-        labels[~self.row.valid[rows, cols]] = 0
-        confidence[labels == 0] = NO_SHARE
-        return LabelBlock(Window(top - window.row, 0, bottom - top, window.width), labels, confidence)
-
-
-def _step(axis: Axis, number: int, end: int) -> int:
-    """Pixels from a tile's start to the next one's, or to its own end for the last."""
-    return axis.start(number + 1) - axis.start(number) if number + 1 < end else axis.patch
+def vote(network: Any, tiles: Tensor, blend: Tensor, bf16: bool) -> Tensor:
+    """Weighted votes (n, classes, patch, patch) int32, on the CPU, of tiles (n, bands, patch, patch)."""
+    with torch.autocast(tiles.device.type, dtype=torch.bfloat16, enabled=bf16):
+        probabilities = network.predict(tiles)
+    votes: Tensor = (probabilities * STEPS).round_().to(torch.int32).mul_(blend.to(tiles.device))
+    return votes.cpu()

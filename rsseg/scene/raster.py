@@ -296,7 +296,9 @@ def write_cog(
 
     ``predictor`` suits measured values and harms labels. Memory is GDAL's block cache.
     """
-    with gdal_errors(f"write {target}", RssegError), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20):
+    # num_threads alone leaves the unpacking of the source, and a part of the overviews, to one core
+    cores = rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20, GDAL_NUM_THREADS="ALL_CPUS")
+    with gdal_errors(f"write {target}", RssegError), cores:
         rasterio.shutil.copy(
             source,
             target,

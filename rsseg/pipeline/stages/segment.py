@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import rsseg
+from rsseg.errors import UsageError
 from rsseg.files import check_outputs
 from rsseg.label.layout import output_window
 from rsseg.label.segment import Labeller
 from rsseg.label.stitch import Resolution
 from rsseg.label.tiles import TileLabeller
-from rsseg.learn.devices import choose_device
+from rsseg.learn.devices import choose_devices
+from rsseg.learn.inputs import SceneInput
 from rsseg.learn.model import Model, load_model
 from rsseg.learn.networks.build import is_dense
 from rsseg.pipeline.aoi import aoi_files
@@ -62,6 +64,8 @@ def segment(
     precision: str = "fp32",
     device: str = "auto",
     threads: int | None = None,
+    memory: int | None = None,
+    approximate: bool = False,
     overwrite: bool = False,
     reporter: Reporter = SILENT,
 ) -> SegmentResult:
@@ -70,12 +74,14 @@ def segment(
     Patches lie on the full raster that a part was cut from, so that its labels are the crop of the whole scene's;
     pixels outside the polygons are no data, also for the patches that hold some. A model that was given a legend
     writes its classes, unless ``clusters`` asks for what it found itself; a confidence is the cluster's in either case.
-    Memory grows with the scene's width, not with its height.
+    Memory grows with the scene's width, not with its height. ``device``: one, or several separated by commas.
+    ``memory``: bytes to stay within, which bounds how much is done at a time. ``approximate``: leave out patches that
+    lie between others which agree.
 
     Raises: ModelError if the model does not fit the scene's bands or units, and any other RssegError.
     """
     check_outputs([output] + ([confidence] if confidence else []), [scene, model, *aoi_files(aoi)], overwrite)
-    used, loaded = choose_device(device, threads), load_model(model)
+    used, loaded = choose_devices(device, threads), load_model(model)
     naming = naming_of(loaded, model, clusters)
     opened = open_scene(scene, bands=bands or bands_of(loaded, scene, scale), scale=scale, aoi=aoi)
     loaded.check_scene(opened.name, opened.band_names, opened.units)
@@ -83,17 +89,23 @@ def segment(
     window = in_window(_at(opened), part)
     with reading([opened], in_full=True) as (source,):
         options: dict[str, Any] = {"stride": stride, "window": window, "resolution": resolution}
-        options |= {"device": used, "precision": precision}
-        labeller: AnyLabeller
-        if is_dense(loaded.network):
-            labeller = TileLabeller(loaded, source, **options)
-        else:
-            labeller = Labeller(loaded, source, batch=batch, **options)
+        options |= {"device": used, "precision": precision, "memory": memory}
+        labeller = _labeller(loaded, source, batch, approximate, options)
         counts = _write(labeller, opened, loaded, naming, output, confidence, overwrite, reporter)
     found = {value: int(count) for value, count in enumerate(counts) if value and count}
     names = {item.value: item.name for item in naming.classes}
     votes = str(confidence) if confidence else None
     return SegmentResult(str(output), votes, loaded.identity, found, int(counts[0]), names)
+
+
+def _labeller(
+    model: Model, source: SceneInput, batch: int | None, approximate: bool, options: dict[str, Any]
+) -> AnyLabeller:
+    if not is_dense(model.network):
+        return Labeller(model, source, batch=batch, approximate=approximate, **options)
+    if approximate:
+        raise UsageError(f"{model.inference.method} labels each pixel of tiles; leave --approximate out")
+    return TileLabeller(model, source, **options)
 
 
 def _write(
@@ -114,7 +126,7 @@ def _write(
         if confidence:
             votes = stack.enter_context(ConfidenceWriter(confidence, grid, tags=tags, overwrite=overwrite))
         for block in prefetch(labeller.blocks(task.advance)):
-            labels.write(naming.table[block.labels], block.window)
+            labels.write(naming.table.take(block.labels), block.window)
             if votes:
                 votes.write(block.confidence, block.window)
     return labels.counts
@@ -152,4 +164,5 @@ def _tags(labeller: AnyLabeller, scene: Scene, model: Model) -> dict[str, str]:
         "stride": str(labeller.stride),
         "resolution": labeller.resolution,
         "precision": labeller.precision,
+        **({"approximate": "yes"} if labeller.approximate else {}),
     }
