@@ -10,11 +10,14 @@ bare      the model's network as trained (evaluation mode, inference mode) on on
 files     reading the scene in strips and writing a constant label map and confidence of its size as COGs.
 loop      what a user would write: a window a patch, patches by a DataLoader, votes added in an array of (classes,
           height, width), argmax, written by rasterio. Only at sizes where that array fits.
+``ratio`` is segment over the larger of bare and files; ``of_work`` is segment over bare and the processor time of files
+on all cores: on a CPU both want the same cores, so that segment cannot take less than their work together.
 bf16 and approximate are segment with the option of that name.
 """
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -52,22 +55,32 @@ def make_model(folder: Path, case: str) -> None:
     save_random(method, folder / "scene.tif", folder / "model.safetensors", patch, stride or patch)
 
 
+class Clock:
+    """Seconds since it was made: by the wall, and of all threads together."""
+
+    def __init__(self) -> None:
+        self.wall, self.processor = time.perf_counter(), time.process_time()
+
+    def row(self) -> dict[str, float]:
+        return {"seconds": time.perf_counter() - self.wall, "processor": time.process_time() - self.processor}
+
+
 def run_part(part: str, folder: Path) -> dict[str, float]:
-    """Run one part here; returns seconds and peak resident memory in MiB."""
+    """Run one part here; returns seconds, seconds of all its threads together, and peak resident memory in MiB."""
     scene, model = folder / "scene.tif", folder / "model.safetensors"
     if part == "files":
-        seconds = _files(scene, folder)
+        row = _files(scene, folder)
     elif part in ("bare", "fused"):
-        seconds = _network(part, scene, model)
+        row = _network(part, scene, model)
     elif part == "loop":
-        seconds = _loop(scene, model, folder)
+        row = _loop(scene, model, folder)
     else:
         options = {"bf16": {"precision": "bf16"}, "approximate": {"approximate": True}}.get(part, {})
-        seconds = _segment(scene, model, folder, options)
-    return {"seconds": seconds, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        row = _segment(scene, model, folder, options)
+    return {**row, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def _network(part: str, scene: Path, model: Path) -> float:
+def _network(part: str, scene: Path, model: Path) -> dict[str, float]:
     import torch
 
     from rsseg.learn.model import load_model
@@ -81,10 +94,10 @@ def _network(part: str, scene: Path, model: Path) -> float:
     batch = torch.randn(at_a_time, inputs, size, size).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         network.predict(batch)
-        began = time.perf_counter()
+        clock = Clock()
         for _ in range(-(-count // at_a_time)):
             network.predict(batch)
-    return time.perf_counter() - began
+    return clock.row()
 
 
 def _samples(model: Any, scene: Path) -> tuple[int, int]:
@@ -107,14 +120,14 @@ def _samples(model: Any, scene: Path) -> tuple[int, int]:
         return sum(len(block.numbers) for block in blocks), layout.batch
 
 
-def _files(scene: Path, folder: Path) -> float:
+def _files(scene: Path, folder: Path) -> dict[str, float]:
     import numpy as np
 
     from rsseg.publish.labels import ConfidenceWriter, LabelMapWriter, default_classes
     from rsseg.scene.raster import label_windows
     from rsseg.scene.sensors import open_scene
 
-    began = time.perf_counter()
+    clock = Clock()
     opened = open_scene(scene)
     labels = LabelMapWriter(folder / "f.tif", opened.grid, default_classes(10), tags={}, overwrite=True)
     confidence = ConfidenceWriter(folder / "fc.tif", opened.grid, tags={}, overwrite=True)
@@ -124,18 +137,18 @@ def _files(scene: Path, folder: Path) -> float:
             coded = (values[0] >> 9).clip(0, 10).astype(np.uint8)
             labels.write(coded, window)
             confidence.write(coded, window)
-    return time.perf_counter() - began
+    return clock.row()
 
 
-def _segment(scene: Path, model: Path, folder: Path, options: dict[str, Any]) -> float:
+def _segment(scene: Path, model: Path, folder: Path, options: dict[str, Any]) -> dict[str, float]:
     from rsseg.pipeline.stages.segment import segment
 
-    began = time.perf_counter()
+    clock = Clock()
     segment(scene, model, folder / "s.tif", confidence=folder / "sc.tif", overwrite=True, **options)
-    return time.perf_counter() - began
+    return clock.row()
 
 
-def _loop(scene: Path, model: Path, folder: Path) -> float:
+def _loop(scene: Path, model: Path, folder: Path) -> dict[str, float]:
     import numpy as np
     import rasterio
     import torch
@@ -166,7 +179,7 @@ def _loop(scene: Path, model: Path, folder: Path) -> float:
             values = self.source.read(window=Window(col, row, size, size)).astype("f4") * 1e-4 - 0.1
             return row, col, ((values - centre[:, None, None]) / spread[:, None, None]).astype("f4")
 
-    began = time.perf_counter()
+    clock = Clock()
     votes = np.zeros((loaded.inference.classes, height, width), "f4")
     with torch.inference_mode():
         for rows, cols, batch in DataLoader(Windows(), batch_size=at_a_time, num_workers=2):
@@ -177,7 +190,7 @@ def _loop(scene: Path, model: Path, folder: Path) -> float:
     profile.update(count=1, dtype="uint8", nodata=0, predictor=1)
     with rasterio.open(folder / "l.tif", "w", **profile) as target:
         target.write(labels, 1)
-    return time.perf_counter() - began
+    return clock.row()
 
 
 def call(folder: Path, part: str, *words: str) -> str:
@@ -193,12 +206,14 @@ def measure(case: str, parts: list[str], folder: Path, repeats: int) -> dict[str
     usable = [part for part in parts if _usable(part, case)]
     rows = [{part: json.loads(call(folder, part)) for part in usable} for _ in range(repeats)]
     found: dict[str, Any] = {
-        part: {key: statistics.median(row[part][key] for row in rows) for key in ("seconds", "peak_mib")}
+        part: {key: statistics.median(row[part][key] for row in rows) for key in ("seconds", "processor", "peak_mib")}
         for part in usable
     }
     if {"bare", "files", "segment"} <= set(usable):
         bound = max(found["bare"]["seconds"], found["files"]["seconds"])
         found["ratio"] = found["segment"]["seconds"] / bound
+        beside = found["files"]["processor"] / len(os.sched_getaffinity(0))
+        found["of_work"] = found["segment"]["seconds"] / (found["bare"]["seconds"] + beside)
     return found
 
 

@@ -1,6 +1,6 @@
 """Batches cut by patch number: each patch is computed at the same place of the same batch, whatever was read.
 
-Patches without a valid pixel are left out of their batch, which is then padded to a multiple of ``PADDING``: a fifth of
+Patches without a valid pixel are left out of their batch, which is then padded to one of a few sizes: a fifth of
 a LISS-IV raster is fill, and shapes stay few. Since a batch is always computed whole, its make-up follows from the
 scene alone.
 """
@@ -18,7 +18,8 @@ from torch import Tensor
 from rsseg.label.layout import Layout, starts
 from rsseg.label.reading import Block
 
-PADDING = 64
+PADDING, PART = 64, 8
+"""A batch is padded to a multiple of 64 patches, or of its eighth part: what is padded is computed in vain."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,14 @@ def cut(blocks: Iterable[Block], layout: Layout) -> Iterator[Batch]:
 
 
 def gathered(batch: Batch, device: torch.device, layout: Layout) -> Tensor | None:
-    """The patches (n, bands, size, size) of a batch, channels last, with zeros up to a multiple of ``PADDING``.
+    """The patches (n, bands, size, size) of a batch, channels last, with zeros up to a size that is one of few.
 
     Always a new tensor: layouts that are equal but for their strides would let convolutions choose another way.
     """
     if not batch.parts:
         return None
     patch, bands = layout.grid.patch, batch.parts[0][0].bands
-    step = min(PADDING, layout.batch)
+    step = max(1, min(PADDING, layout.batch // PART))
     shape = (-(-len(batch.numbers) // step) * step, bands, patch, patch)
     inputs = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
     lines, first = inputs.permute(0, 2, 3, 1).view(-1, patch * bands), 0
