@@ -4,6 +4,10 @@ import torch
 
 from rsseg.errors import UsageError
 
+BESIDE = 1408 << 20
+"""What a training takes beside its scenes: libraries, GDAL's cache, strips being read, a network at work; measured on a
+full LISS-IV scene."""
+
 
 def choose_device(name: str = "auto", threads: int | None = None) -> torch.device:
     """The device called ``name``, of several the first; ``auto`` is a GPU where there is one, else the CPU.
@@ -28,10 +32,12 @@ def choose_devices(names: str = "auto", threads: int | None = None) -> list[torc
 
 
 def room(memory: int, device: torch.device) -> int:
-    """Bytes that the scenes of a training may take: half of ``memory``, and of a GPU at most half of what it has."""
-    if device.type != "cuda":
-        return memory // 2
-    return min(memory, torch.cuda.mem_get_info(device)[1]) // 2
+    """Bytes that the scenes of a training may take: at most half of ``memory``, and of a GPU half of what it has.
+
+    Of a small ``memory`` less than half, down to a quarter, since a training takes ``BESIDE`` bytes besides.
+    """
+    own = min(memory // 2, max(memory // 4, memory - BESIDE))
+    return own if device.type != "cuda" else min(own, torch.cuda.mem_get_info(device)[1] // 2)
 
 
 def _device(name: str) -> torch.device:

@@ -175,6 +175,7 @@ class SceneSamples:
             return
         chunks = self._chunks(draw)
         pieces = [Piece(p.scene, window) for p, window, _ in chunks]
+        self.__dict__.pop("arena", None)  # two draws at a time would take twice the memory
         self.arena = Arena(pieces, self.normalisation, self.device, self.masks)
         self.numbers = torch.from_numpy(np.concatenate([numbers for _, _, numbers in chunks])).to(self.device)
         self._places = torch.tensor([_place(p.grid, window) for p, window, _ in chunks], device=self.device)

@@ -253,7 +253,7 @@ def test_sizes_follow_the_patches(tmp_path: Path) -> None:
     grid = plan.scenes[0].source.grid
     assert [labelled_patches(grid, model, plan) for model in plan.models] == [6 * 8, 48 * 64, 3 * 4]
     size = training_size(plan.models[0], {"a": 0.5}, 1000)
-    assert size == TrainingSize(48 * 64, round(11 * 15 / 2), 500)
+    assert size == TrainingSize(48 * 64, round(11 * 15 / 2), 250)  # a quarter of so little
 
 
 def test_what_a_stage_needs_is_rehearsed_too(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from rsseg.label.tiles import default_stride
+from rsseg.learn.devices import room
 from rsseg.learn.methods import MethodSettings
 from rsseg.learn.samples import MAX_PATCHES
 from rsseg.pipeline.cache import Node
@@ -50,7 +53,7 @@ def training_size(model: TrainedModel, valid: dict[str, float], memory: int) -> 
     counts = [trained_patches(grid, model.config.settings) for grid in grids]
     patches = sum(n * valid[scene.name] for n, scene in zip(counts, model.trained_on, strict=True))
     pixels = sum(grid.height * grid.width for grid in grids)
-    return TrainingSize(pixels, min(MAX_PATCHES, round(patches)), memory // 2)
+    return TrainingSize(pixels, min(MAX_PATCHES, round(patches)), room(memory, torch.device("cpu")))
 
 
 def trained_patches(grid: Grid, settings: MethodSettings) -> int:
