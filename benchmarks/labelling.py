@@ -155,7 +155,7 @@ def _loop(scene: Path, model: Path, folder: Path) -> dict[str, float]:
     from rasterio.windows import Window
     from torch.utils.data import DataLoader, Dataset
 
-    from rsseg.label.tiles import default_stride
+    from rsseg.label.blending import default_stride
     from rsseg.learn.model import load_model
     from rsseg.learn.networks.build import is_dense
 

@@ -110,9 +110,17 @@ def resident() -> int:
     if status.exists():
         pages: int = int(status.read_text().split()[1])
         return pages * 4096
-    from resource import RUSAGE_SELF, getrusage  # not there on Windows
+    return peak() or 0
 
-    return getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+def peak() -> int | None:
+    """The most bytes that this process had in memory so far; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(found if sys.platform == "darwin" else found << 10)
 
 
 def sample_bytes(network: Any, bands: int, patch: int, size: int | None = None) -> int:

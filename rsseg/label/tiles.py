@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rsseg.errors import UsageError
 from rsseg.label.assembly import LabelBlock
-from rsseg.label.blending import RAMP, STEPS, default_stride, weights
+from rsseg.label.blending import STEPS, default_stride, weights
 from rsseg.label.limits import BLOCKS, Limits, Need, limits, sample_bytes
 from rsseg.label.reading import Block, read_normalised
 from rsseg.label.stitch import Resolution
@@ -28,8 +28,6 @@ from rsseg.learn.model import Model
 from rsseg.learn.networks.fuse import fused
 from rsseg.prefetch import prefetch
 from rsseg.scene.grid import PatchGrid, Window
-
-__all__ = ["RAMP", "STEPS", "TileLabeller", "default_stride", "weights"]
 
 LARGEST = 362
 """Sum of the weights over a pixel along an axis up to which votes fit in 31 bits: 2^13 x 362^2 < 2^30.1, with room for
@@ -78,8 +76,7 @@ class TileLabeller:
     ) -> None:
         """``device``: one or several, among which tiles are dealt. ``memory``: bytes for the process to stay within.
 
-        Raises: GridError if the scene is smaller than a tile, UsageError for a stride or resolution of no use, or too
-        little memory.
+        Raises: GridError if the scene is smaller than a tile, UsageError for a stride or resolution of no use.
         """
         shape, patch = scene.source.shape[1:], model.inference.patch
         self.grid = PatchGrid.of(shape, patch, stride or default_stride(patch))

@@ -122,6 +122,8 @@ def _find(
 class SceneSamples:
     """Training patches of scenes, in memory; bands of rows are redrawn each epoch where the scenes are larger."""
 
+    arena: Arena
+
     def __init__(
         self,
         patches: Sequence[TrainingPatches],
@@ -175,7 +177,8 @@ class SceneSamples:
             return
         chunks = self._chunks(draw)
         pieces = [Piece(p.scene, window) for p, window, _ in chunks]
-        self.__dict__.pop("arena", None)  # two draws at a time would take twice the memory
+        if hasattr(self, "arena"):
+            del self.arena  # two draws at a time would take twice the memory
         self.arena = Arena(pieces, self.normalisation, self.device, self.masks)
         self.numbers = torch.from_numpy(np.concatenate([numbers for _, _, numbers in chunks])).to(self.device)
         self._places = torch.tensor([_place(p.grid, window) for p, window, _ in chunks], device=self.device)
@@ -208,7 +211,9 @@ class SceneSamples:
         if missing:
             wanted = indices[torch.tensor(missing, device=indices.device)]
             parts = zip(missing, self.gather(wanted), self.valid(wanted), strict=True)
-            self._regions.add([self._item(keys[place], *windows[place], x, valid) for place, x, valid in parts])
+            self._regions.add(
+                [Item(keys[p], x, valid, self.patches[windows[p][0]].scene, windows[p][1]) for p, x, valid in parts]
+            )
         return self._regions.stacked(keys, self.device)
 
     def of_first(self, scenes: int) -> Tensor:
@@ -220,9 +225,6 @@ class SceneSamples:
         chosen = torch.tensor([any(p.scene is scene for scene in wanted) for p in self.arena.pieces])
         piece = torch.bucketize(torch.arange(len(self)), self._ends.cpu(), right=True)
         return torch.nonzero(chosen[piece]).flatten()
-
-    def _item(self, key: tuple[int, int], scene: int, window: Window, pixels: Tensor, valid: Tensor) -> Item:
-        return Item(key, pixels, valid, self.patches[scene].scene, window)
 
     def _window(self, piece: int, row: int, col: int) -> tuple[int, Window]:
         """The scene's number, and where in it a patch of a piece lies."""

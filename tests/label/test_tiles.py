@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from tiny import blocks_scene, scene_of
 
 from rsseg.errors import GridError, UsageError
-from rsseg.label.tiles import RAMP, STEPS, TileLabeller, default_stride, weights
+from rsseg.label.blending import RAMP, STEPS, default_stride, weights
+from rsseg.label.tiles import TileLabeller
 from rsseg.learn.inputs import SceneInput
 from rsseg.learn.model import Model
 from rsseg.scene.grid import PatchGrid, Window

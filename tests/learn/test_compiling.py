@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from heard import Heard
 from tiny import CPU, blocks_scene, samples_of, scene_of
 from torch import Tensor
 
@@ -11,19 +12,6 @@ from rsseg.learn import compiling
 from rsseg.learn.methods import build, settings_of
 from rsseg.learn.samples import SceneSamples
 from rsseg.learn.training import Trained, Trainer, TrainingSettings
-
-
-class Heard:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
-
-    def task(self, description: str, total: int) -> Any:
-        from rsseg.progress import SILENT
-
-        return SILENT.task(description, total)
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +54,10 @@ def test_the_trunk_is_compiled_in_training_alone_and_goes_without_a_compiler(
     for name, tensor in state(wanted).items():
         torch.testing.assert_close(state(found)[name], tensor, rtol=1e-3, atol=1e-4)
     if backend == "missing":
-        assert len(heard.lines) == 1 and "goes on without --compile: " in heard.lines[0]
-        assert "no C++ compiler was found" in heard.lines[0] and ran == []
+        assert len(heard.said) == 1 and "goes on without --compile: " in heard.said[0]
+        assert "no C++ compiler was found" in heard.said[0] and ran == []
     else:
-        assert heard.lines == [] and len(ran) == 2 * 4, "eight steps, and no score"
+        assert heard.said == [] and len(ran) == 2 * 4, "eight steps, and no score"
 
 
 def test_settings_without_it_are_described_as_before() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
+from heard import Heard
 from scenes import write_reference, write_scene
 from tiny import thin_vgg
 
@@ -21,7 +22,6 @@ from rsseg.pipeline.estimate.training_speed import PhaseSpeed, TrainingSize, Tra
 from rsseg.pipeline.nodes import nodes_of
 from rsseg.pipeline.plan import Machine, Plan, make_plan
 from rsseg.pipeline.stages.run import RunResult, run
-from rsseg.progress import Silent
 from rsseg.scene.sensors import open_scene
 
 pytestmark = [
@@ -41,14 +41,6 @@ def thin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     with thin_vgg(monkeypatch):
         yield
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
 
 
 def written(tmp_path: Path, content: dict[str, Any]) -> str:
@@ -144,7 +136,7 @@ def test_a_dry_run_goes_on_where_nothing_can_be_measured(go: Go, monkeypatch: py
         raise OSError("no space left on device")
 
     monkeypatch.setattr(workshop, "rehearse_training", broken)
-    notes = Notes()
+    notes = Heard()
     answer = go(reporter=notes)
     assert answer.estimate is None and {stage["state"] for stage in answer.stages} == {"to run"}
     assert notes.said == ["no estimate of time, memory and disk: OSError: no space left on device"]

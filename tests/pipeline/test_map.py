@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
+from heard import Heard
 from products import make_liss4
 from scenes import write_reference, write_scene
 
@@ -29,21 +30,6 @@ SMALL = {"fine": 8, "width": 4, "crop": 16, "batch": 2}
 
 
 STEPS = context.LEAST_STEPS
-
-
-class Notes:
-    """A reporter that keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
-
-    def task(self, description: str, total: int) -> Any:
-        from rsseg.progress import SILENT
-
-        return SILENT.task(description, total)
 
 
 @pytest.fixture(autouse=True)
@@ -150,17 +136,17 @@ def test_run_gives_the_same_map_from_the_values_that_were_chosen(go: Go, tmp_pat
 
 
 def test_each_choice_is_said_in_one_line(go: Go) -> None:
-    notes = Notes()
+    notes = Heard()
     choices = go(reporter=notes).choices
     said = [str(found) for found in choices.values()]
-    assert notes.lines[: len(said)] == said and list(choices) == ["tile", "effort", "classes", "channels"]
+    assert notes.said[: len(said)] == said and list(choices) == ["tile", "effort", "classes", "channels"]
 
 
 def test_a_dry_run_chooses_and_writes_nothing(go: Go, tmp_path: Path) -> None:
-    notes = Notes()
+    notes = Heard()
     result = go(dry_run=True, reporter=notes)
     assert {stage["state"] for stage in result.run.stages} == {"to run"} and result.choices["classes"].reason
-    assert notes.lines == [] and not (tmp_path / "out").exists()
+    assert notes.said == [] and not (tmp_path / "out").exists()
 
 
 def test_classes_that_are_asked_for_need_no_look_at_the_scene(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:

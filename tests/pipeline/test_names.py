@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from heard import Heard
 from labelmaps import Run, write_map
 from scenes import fields, write_scene
 
@@ -15,19 +16,6 @@ from rsseg.pipeline.stages.legend import name_clusters
 from rsseg.pipeline.stages.relabel import relabel
 
 SHAPE = (48, 64)
-
-
-class Heard:
-    """A reporter that keeps what is said."""
-
-    def __init__(self) -> None:
-        from rsseg.progress import SILENT
-
-        self.said: list[str] = []
-        self.task = SILENT.task
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Peak memory of a run: what the rehearsal took, and what grows beyond it with the scenes."""
 
-import sys
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,16 +8,6 @@ from rsseg.learn.channels.fit import PIXELS
 from rsseg.pipeline.estimate.training_speed import TrainingSize, TrainingSpeed
 from rsseg.pipeline.plan import RunScene
 from rsseg.scene.raster import BLOCK, CACHE_BYTES
-
-
-def peak() -> int | None:
-    """The most bytes that this process had in memory so far; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(found if sys.platform == "darwin" else found << 10)
 
 
 def training_bytes(speed: TrainingSpeed, size: TrainingSize) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rsseg.label.tiles import default_stride
+from rsseg.label.blending import default_stride
 from rsseg.learn.devices import room
 from rsseg.learn.methods import MethodSettings
 from rsseg.learn.samples import MAX_PATCHES

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from rsseg.errors import RssegError, RssegWarning
+from rsseg.label.limits import peak
 from rsseg.pipeline.cache import Node
-from rsseg.pipeline.estimate.memory import peak, streaming_bytes, training_bytes
+from rsseg.pipeline.estimate.memory import streaming_bytes, training_bytes
 from rsseg.pipeline.estimate.parts import Part, labelled_patches, part_of, training_size
 from rsseg.pipeline.estimate.rehearsal import Line, Spent
 from rsseg.pipeline.estimate.training_speed import TrainingSize

@@ -18,6 +18,7 @@ from rsseg.learn.methods.base import Method, Phase
 from rsseg.learn.methods.context_start import TILE_PIXELS
 from rsseg.learn.model import Inference, Model
 from rsseg.learn.samples import MAX_PATCHES, SceneSamples
+from rsseg.learn.steps import Steps
 from rsseg.learn.training import SETTLE_SAMPLES
 from rsseg.pipeline.estimate.training_speed import PhaseSpeed, TrainingSpeed
 from rsseg.pipeline.inputs import reading
@@ -176,14 +177,11 @@ class _Rehearsal:
 
     def _step(self, phase: Phase, indices: Tensor) -> float:
         """Seconds of one step of the training loop, the superpixels of its samples made before."""
-        device, bf16 = self.clock.device, self.model.config.precision == "bf16"
         if self._cut:
             self.samples.regions(indices)
+        steps = Steps(self.samples, self.clock.device, self.model.config.precision, {})
         self.clock.lap()
-        phase.optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            phase.step(self.samples, indices.to(device))
-        phase.optimiser.step()
+        list(steps.take(phase, indices))
         return self.clock.lap()
 
 
