@@ -33,6 +33,18 @@ class TrainingError(RssegError):
     """Training cannot go on: no valid patch, a loss that is not finite, a fit that is impossible."""
 
 
+class BusyError(RssegError):
+    """Another process works on the same output (exit code 3)."""
+
+    exit_code = 3
+
+
+class ResourceError(RssegError):
+    """The machine lacks what the work needs: disk, memory, a scheduler that answers (exit code 4)."""
+
+    exit_code = 4
+
+
 class RssegWarning(UserWarning):
     """Base of the warnings that the command line shows as one line."""
 
