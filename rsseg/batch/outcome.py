@@ -9,9 +9,9 @@ from typing import Any, Literal, Self
 class Outcome:
     """One scene's end, in plain values that travel between processes.
 
-    ``name`` is its folder in the output, ``place`` where it lies in the archive. Of a failure: its ``kind`` (the error's
-    type, or disk, memory, time, worker, unexpected), ``cause`` and ``remedy``, and whether it may be gone at another try
-    (``passing``). Of a scene that is done: its label maps by model, as paths in the output, and ``facts`` of the scene.
+    ``name`` is its folder in the output, ``place`` where it lies in the archive. Of a failure: its ``kind`` (the
+    error's type, or disk, memory, time, worker, unexpected), ``cause`` and ``remedy``, and whether it may be gone at
+    another try (``passing``). Of a scene that is done: its label maps by model, as paths in the output, and ``facts``.
     """
 
     name: str

@@ -5,19 +5,23 @@ neither torch nor numpy.
 """
 
 import importlib
+import io
 import os
 import signal
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import TextIO
+from contextlib import nullcontext, suppress
+from typing import Any, TextIO
 
 import click
 
 from rsseg import __version__
-from rsseg.errors import RssegError, RssegWarning
+from rsseg.cli import log_json
+from rsseg.cli.printable import one_line, printable, printable_output
+from rsseg.errors import RssegWarning
 
 COMMANDS = {
     "info": "What was recognised in SCENE, and its calibration.",
@@ -35,10 +39,12 @@ COMMANDS = {
     "zonal": "What a label map holds within polygons: areas and shares of classes.",
     "map": "A named map of SCENE, without settings.",
     "run": "Run a whole pipeline over scenes.",
+    "batch": "Run a pipeline over an archive of scenes, and finish it.",
     "view": "The maps of a run in the browser.",
     "report": "One HTML page of a run: maps, spectra, curves, agreement, accuracy.",
     "stac": "A run as a STAC catalogue of its scenes and maps.",
     "simulate": "Make a LISS-IV product with known truth.",
+    "doctor": "What this machine has, and what will not work.",
 }
 """Verb -> one line of help; the command is ``rsseg.cli.VERB:command``."""
 
@@ -56,6 +62,13 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"rsseg.cli.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; stopped ones end without the empty line that click prints on stderr."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise click.exceptions.Abort from stop
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs from ``COMMANDS``, importing none of them."""
@@ -75,25 +88,30 @@ def group() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a failure prints one line and exits with the code of its kind."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    log = log_json.JsonReporter() if log_json.wanted(words) else None
     warnings.simplefilter("always", RssegWarning)
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning if log is None else _log_warning
     with suppress(ValueError):  # not in the main thread: whoever runs us there handles signals
         signal.signal(signal.SIGTERM, _terminated)
+    with log_json.library_logs() if log else nullcontext():
+        began, code = time.perf_counter(), _run(words, log)
+        if log:
+            command, seconds = next(iter(words), ""), round(time.perf_counter() - began, 3)
+            log.event("done", "failed" if code else "done", command=command, exit_code=code, seconds=seconds)
+    sys.exit(code)
+
+
+def _run(words: list[str], log: log_json.JsonReporter | None) -> int:
+    """Run a command; its exit code."""
     try:
-        code = group.main(args=words, prog_name="rsseg", standalone_mode=False)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        code = _fail("stopped; the same command goes on from what was finished (train: with --resume)", 130)
-    except click.ClickException as problem:
-        problem.show()
-        code = problem.exit_code
-    except RssegError as problem:
-        code = _fail(str(problem), problem.exit_code, "--debug" in words)
+        with printable_output():
+            code = group.main(args=words, prog_name="rsseg", standalone_mode=False)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    except Exception as problem:
-        code = _unexpected(problem, "--debug" in words)
-    sys.exit(code if isinstance(code, int) else 0)
+        return 1
+    except (Exception, KeyboardInterrupt) as problem:
+        return _fail(problem, "--debug" in words, log)
+    return code if isinstance(code, int) else 0
 
 
 def _terminated(number: int, frame: object) -> None:
@@ -101,18 +119,24 @@ def _terminated(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _unexpected(problem: Exception, debug: bool) -> int:
-    """An error that no code of ours foresaw: disk full, a driver's complaint, or a fault of rsseg."""
-    reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-    where = f" ({problem.filename})" if isinstance(problem, OSError) and problem.filename else ""
-    return _fail(f"{type(problem).__name__}: {reason}{where}; --debug shows where it happened", 1, debug)
+def _fail(problem: BaseException, debug: bool, log: log_json.JsonReporter | None) -> int:
+    from rsseg.cli.failures import STOPPED, failure_of
 
-
-def _fail(message: str, code: int, debug: bool = False) -> int:
-    if debug:
-        traceback.print_exc()
-    click.echo(f"rsseg: {message}", err=True)
-    return code
+    failure = failure_of(problem)
+    if log:
+        where = {"traceback": traceback.format_exc()} if debug else {}
+        log.event("error", failure.message, kind=failure.kind, exit_code=failure.exit_code, **where)
+    elif isinstance(problem, click.ClickException):
+        said = io.StringIO()
+        problem.show(said)
+        click.echo(printable(said.getvalue()), err=True, nl=False)
+    else:
+        if debug:
+            click.echo(printable(traceback.format_exc()), err=True)
+        # a terminal shows ^C where the line would begin
+        begin = "\n" if failure.kind == STOPPED and sys.stderr.isatty() else ""
+        click.echo(f"{begin}rsseg: {one_line(failure.message)}", err=True)
+    return failure.exit_code
 
 
 def _show_warning(
@@ -125,4 +149,10 @@ def _show_warning(
 ) -> None:
     """Our warnings as one line; those of libraries stay silent."""
     if issubclass(category, RssegWarning):
-        click.echo(f"rsseg: warning: {message}", err=True)
+        click.echo(f"rsseg: warning: {one_line(str(message))}", err=True)
+
+
+def _log_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """The same as an event."""
+    if issubclass(category, RssegWarning):
+        log_json.JsonReporter().event("warning", str(message), kind=category.__name__)

@@ -1,5 +1,6 @@
 """Options and parameter types that several commands share, each declared once."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,6 +87,26 @@ class Memory(click.ParamType):
         return size
 
 
+class Duration(click.ParamType):
+    """A time such as 90s, 30m, 2h, 1d or a number of seconds, as a float of seconds."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a number with an optional s, m, h or d."""
+        if isinstance(value, int | float):
+            return float(value)
+        text = str(value).strip().lower()
+        factor = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:], 1)
+        try:
+            seconds = float(text.rstrip("smhd")) * factor
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < math.inf:
+            self.fail(f"{value!r} is not a time like 90s, 30m or 2h", param, ctx)
+        return seconds
+
+
 output = click.option("-o", "--output", type=FILE, required=True, help="Where the result goes.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 json_output = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON on stdout.")
@@ -127,14 +148,19 @@ memory = click.option("--memory", type=Memory(), default="4G", show_default=True
 
 
 def common(function: Command) -> Command:
-    """Add -v, -q and --debug, and hand the command a ``reporter`` made from them."""
+    """Add -v, -q, --log-json and --debug, and hand the command a ``reporter`` made from them."""
     from functools import wraps
 
     @click.option("-v", "--verbose", is_flag=True, help="Say how long each step took.")
     @click.option("-q", "--quiet", is_flag=True, help="No progress, no notes.")
+    @click.option("--log-json", is_flag=True, help="Each line on stderr is a JSON object (or RSSEG_LOG_JSON=1).")
     @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
     @wraps(function)
-    def wrapped(*args: Any, verbose: bool, quiet: bool, debug: bool, **options: Any) -> Any:
+    def wrapped(*args: Any, verbose: bool, quiet: bool, log_json: bool, debug: bool, **options: Any) -> Any:
+        from rsseg.cli.log_json import JsonReporter, wanted
+
+        if log_json or wanted():
+            return function(*args, reporter=JsonReporter(quiet), **options)
         from rsseg.cli.progress import terminal_reporter
 
         return function(*args, reporter=terminal_reporter(quiet, verbose), **options)

@@ -49,3 +49,8 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError):
         raise UsageError(f"this machine has no device {name!r} that torch can use; try --device cpu") from None
     return device
+
+
+def gpu_count() -> int:
+    """How many GPUs this process sees."""
+    return torch.cuda.device_count()

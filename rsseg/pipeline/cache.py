@@ -38,6 +38,7 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / FOLDER
         self._digests: dict[str, list[Any]] = self._read(self.folder / "digests.json")
+        self._kept = True
 
     def finished(self, node: Node) -> bool:
         """Whether the node's outputs are there, whole, and of the present inputs and configuration."""
@@ -56,19 +57,31 @@ class Cache:
         outputs = {self._place(path): self._stamp(path) for path in node.outputs}
         text = json.dumps({"key": key, "outputs": outputs}, indent=1, sort_keys=True)
         write_text(self._manifest(node), text, overwrite=True)
-        write_text(self.folder / "digests.json", json.dumps(self._digests, sort_keys=True), overwrite=True)
+        self.keep()
+
+    def keep(self) -> None:
+        """Write the digests for the next run, where there are new ones."""
+        if not self._kept:
+            write_text(self.folder / "digests.json", json.dumps(self._digests, sort_keys=True), overwrite=True)
+            self._kept = True
 
     def digest(self, path: Path) -> str:
         """The digest of a file, or of all files of a folder; files are read again only when size or time changed."""
         if path.is_dir():
-            names = [f"{file.relative_to(path)}={self.digest(file)}" for file in sorted(_files(path))]
+            names = [f"{file.relative_to(path)}={self.digest(file)}" for file in files_below(path)]
             return hashlib.sha256("\n".join(names).encode()).hexdigest()
         stamp = self._stamp(path)
         known = self._digests.get(str(path.resolve()))
         if known is None or known[:2] != stamp:
             known = [*(stamp or []), digest(path)]
             self._digests[str(path.resolve())] = known
+            self._kept = False
         return str(known[2])
+
+    def known(self) -> dict[Path, str]:
+        """The digests of files that have not changed since they were read."""
+        paths = {Path(name): entry for name, entry in self._digests.items()}
+        return {path: str(entry[2]) for path, entry in paths.items() if entry[:2] == self._stamp(path)}
 
     def key(self, node: Node) -> str:
         """What the node's outputs depend on, as one hash."""
@@ -99,6 +112,11 @@ class Cache:
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files that a folder's digest is made of, sorted: all but a cache's own."""
+    return sorted(_files(folder))
 
 
 def _files(folder: Path) -> Iterator[Path]:

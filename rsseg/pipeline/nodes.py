@@ -61,7 +61,7 @@ def _toa_nodes(plan: Plan, scene: RunScene) -> Iterator[Node]:
             reporter=plan.reporter,
         )
         config = {**chosen.model_dump(), "bands": plan.config.bands}
-        yield stage_node(f"toa {scene.name}", config, [scene.source.path, *plan.area], [target], run)
+        yield stage_node(f"toa {scene.name}", config, [*plan.sources(scene), *plan.area], [target], run)
     if plan.config.pictures:
         picture = plan.folder / scene.name / "pictures" / "scene.png"
         config = {"bands": plan.bands, "scale": plan.config.scale}
@@ -84,6 +84,8 @@ def _picture_scene(source: Path, plan: Plan, target: Path) -> None:
 
 
 def _train_nodes(plan: Plan, model: TrainedModel) -> Iterator[Node]:
+    if model.file:
+        return
     chosen, config = model.config, plan.config
     training = TrainingSettings(
         seed=chosen.seed,

@@ -1,6 +1,6 @@
 """From a pipeline and its scenes to what a run consists of: scenes, models, places."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +40,17 @@ class RunScene:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model that the run trains: its file name, its entry in the pipeline, the scenes it learns from and labels."""
+    """A model that the run trains: its file name, its entry in the pipeline, the scenes it learns from and labels.
+
+    ``file`` is set where it was trained before, elsewhere, and is only applied.
+    """
 
     name: str
     entry: str
     config: ModelConfig
     trained_on: tuple[RunScene, ...]
     applied_to: tuple[RunScene, ...]
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,12 @@ class Plan:
         """The bands by name, for a converted product no longer has those that were left out."""
         return self.scenes[0].source.band_names
 
+    def sources(self, scene: RunScene) -> list[Path]:
+        """What a scene was given as, and its bands' files where that is one of several products in a folder."""
+        path = scene.source.path
+        beside = [Path(band.path) for band in scene.source.all_bands or scene.source.bands]
+        return list(dict.fromkeys([path, *(other for other in beside if path.is_file() and other.is_file())]))
+
     def input(self, scene: RunScene) -> Path:
         """What later stages read: the reflectance made from a product, or the raster itself."""
         made = self.folder / scene.name / "toa.tif"
@@ -83,7 +93,7 @@ class Plan:
 
     def model(self, model: TrainedModel) -> Path:
         """Where a model lies."""
-        return self.folder / "models" / f"{model.name}.safetensors"
+        return model.file or self.folder / "models" / f"{model.name}.safetensors"
 
     def labelled(self, scene: RunScene, model: TrainedModel) -> Path:
         """Where the map lies as the model labelled it: that of its clusters, unless that is made by refining."""
@@ -122,35 +132,43 @@ def make_plan(
     references: Sequence[Path] = (),
     reference_field: str | None = None,
     aoi: Path | None = None,
+    names: Sequence[str] | None = None,
+    models: Mapping[str, Path] | None = None,
     machine: Machine | None = None,
     reporter: Reporter = SILENT,
 ) -> Plan:
     """What a run consists of; nothing is computed, but all scenes are opened and checked.
 
     ``references``: none, one for all scenes, or one a scene in their order. ``aoi``: polygons; what lies outside of
-    them is neither learned from nor labelled, in any scene.
+    them is neither learned from nor labelled, in any scene. ``names`` are those of the scenes in the run, by default
+    those of their files. ``models``: entries of the pipeline that are not trained, since these files are their models.
     """
     if len(references) not in (0, 1, len(scenes)):
         raise UsageError(f"{len(references)} references for {len(scenes)} scenes; give one, or one a scene in order")
     for path in references:
         if not path.exists():
             raise InputError(f"the reference {path} does not exist")
-    named = _named(open_scenes(scenes, config.bands, config.scale, aoi), references, reference_field)
-    models = [model for name, chosen in config.models.items() for model in _trained_models(name, chosen, named)]
-    _check_names(models, config.consensus)
-    for model in models:
+    opened = open_scenes(scenes, config.bands, config.scale, aoi)
+    named = _named(opened, names or [title_of(path) for path in scenes], references, reference_field)
+    given = models or {}
+    every = [
+        model for name, chosen in config.models.items() for model in _models_of(name, chosen, named, given.get(name))
+    ]
+    _check_names(every, config.consensus)
+    for model in every:
         for scene in model.applied_to:
             check_patches(model.name, model.config, scene.source, config)
-    return Plan(config, named, models, folder, machine or Machine(), reporter, aoi)
+    return Plan(config, named, every, folder, machine or Machine(), reporter, aoi)
 
 
-def _named(scenes: Sequence[Scene], references: Sequence[Path], field: str | None) -> list[RunScene]:
+def _named(
+    scenes: Sequence[Scene], titles: Sequence[str], references: Sequence[Path], field: str | None
+) -> list[RunScene]:
     """Scenes under names that are unique in the run; where some references are rasters, the field is of the others."""
     polygons = [path for path in references if is_vector(path)]
     named: list[RunScene] = []
-    for index, scene in enumerate(scenes):
+    for index, (scene, title) in enumerate(zip(scenes, titles, strict=True)):
         taken = {other.name for other in named}
-        title = _title(scene.path)
         name = next(n for i in range(1, len(scenes) + 1) if (n := title + (f"-{i}" if i > 1 else "")) not in taken)
         reference = references[index if len(references) > 1 else 0] if references else None
         named.append(RunScene(name, scene, reference, field if reference in polygons or not polygons else None))
@@ -166,7 +184,7 @@ def _check_names(models: Sequence[TrainedModel], compared: bool) -> None:
         raise UsageError(f"the vote of all maps is called {VOTE}; rename the model of that name")
 
 
-def _title(path: Path) -> str:
+def title_of(path: Path) -> str:
     """What the user calls a scene: its folder or file, without the ending; of a metadata file, its folder."""
     place = path.resolve()
     if place.suffix.lower() in (".txt", ".json", ".xml"):
@@ -174,8 +192,10 @@ def _title(path: Path) -> str:
     return place.name if place.is_dir() else place.stem
 
 
-def _trained_models(name: str, config: ModelConfig, scenes: Sequence[RunScene]) -> list[TrainedModel]:
-    """The models that one entry of the pipeline stands for."""
+def _models_of(name: str, config: ModelConfig, scenes: Sequence[RunScene], file: Path | None) -> list[TrainedModel]:
+    """The models that one entry of the pipeline stands for: one where its ``file`` is given."""
+    if file is not None:
+        return [TrainedModel(name, name, config, (), tuple(scenes), file)]
     groups: dict[str, tuple[RunScene, ...]]
     if config.train_on == "together" or (config.train_on == "each" and len(scenes) == 1):
         groups = {name: tuple(scenes)}

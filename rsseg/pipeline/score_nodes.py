@@ -82,7 +82,8 @@ def cross_scene_nodes(plan: Plan) -> Iterator[Node]:
         for model in plan.models
         for scene in model.applied_to
     ]
-    foreign = [scene for model in plan.models for scene in model.applied_to if scene not in model.trained_on]
+    trained = [model for model in plan.models if model.file is None]
+    foreign = [scene for model in trained for scene in model.applied_to if scene not in model.trained_on]
     if not foreign or not any(cell.evaluation or cell.own for cell in cells):
         return
     models, scenes = [model.name for model in plan.models], [scene.name for scene in plan.scenes]

@@ -10,7 +10,6 @@ from typing import Any
 
 import yaml
 
-import rsseg
 from rsseg.errors import UsageError
 from rsseg.files import sweep, write_text
 from rsseg.learn.distributed import refuse_several
@@ -19,6 +18,7 @@ from rsseg.pipeline.configuration import PipelineConfig, load_pipeline
 from rsseg.pipeline.estimate import Estimate, estimate
 from rsseg.pipeline.nodes import nodes_of
 from rsseg.pipeline.plan import Machine, Plan, make_plan
+from rsseg.pipeline.provenance import configuration_of, inputs_of, models_of, software
 from rsseg.progress import SILENT, Reporter
 
 
@@ -50,6 +50,8 @@ def run(
     references: Sequence[Path] = (),
     reference_field: str | None = None,
     aoi: Path | None = None,
+    names: Sequence[str] | None = None,
+    models: Mapping[str, Path] | None = None,
     machine: Machine | None = None,
     dry_run: bool = False,
     measure: bool = False,
@@ -59,8 +61,8 @@ def run(
 ) -> RunResult:
     """Run a pipeline file, or one of rsseg's own by name, over scenes into the folder ``output``.
 
-    ``aoi`` is a file of polygons, the part of every scene that is used. The same command goes on where an earlier one
-    stopped. With ``dry_run`` nothing is written; the result says which stages would run, and with ``measure`` too, how
+    ``aoi`` is a file of polygons, the part of every scene that is used; for ``names`` and ``models``, see
+    ``plan.make_plan``. The same command goes on where an earlier one stopped. With ``dry_run`` nothing is written; the result says which stages would run, and with ``measure`` too, how
     long they would take on this machine (``estimate``), where ``spent`` are the seconds that it took to come here.
     ``begin`` is called when all is checked, before the folder is written to.
     Raises: any RssegError, of the first stage that fails.
@@ -75,6 +77,8 @@ def run(
         references=references,
         reference_field=reference_field,
         aoi=aoi,
+        names=names,
+        models=models,
         machine=machine,
         reporter=reporter,
     )
@@ -82,16 +86,13 @@ def run(
     result = RunResult(str(output))
     if dry_run:
         return _planned(plan, statuses(cache, nodes), result, measure, spent)
-    for node, done in statuses(cache, nodes):
-        if node.check and not done:
-            node.check()
+    check_nodes(cache, nodes)
     begin()
     sweep(output)
-    _write_configuration(config, output)
-    for number, node in enumerate(nodes, start=1):
-        result.stages.append(_run_node(cache, node, f"[{number}/{len(nodes)}]", reporter))
+    write_configuration(config, output / "run.yaml")
+    result.stages = run_nodes(cache, nodes, reporter)
     result.outputs, result.scores = _outputs(nodes), _scores(nodes, output)
-    _write_provenance(plan, result, pipeline)
+    _write_provenance(plan, result, pipeline, nodes, cache)
     return result
 
 
@@ -124,12 +125,30 @@ def check_folder(output: Path) -> None:
         raise UsageError(f"{output} holds other files and is no run of rsseg; choose an empty or a new folder")
 
 
-def _write_configuration(config: PipelineConfig, output: Path) -> None:
+def check_nodes(cache: Cache, nodes: Sequence[Node]) -> None:
+    """What the stages that are to run want checked first. Raises: any RssegError."""
+    for node, done in statuses(cache, nodes):
+        if node.check and not done:
+            node.check()
+
+
+def run_nodes(cache: Cache, nodes: Sequence[Node], reporter: Reporter) -> list[dict[str, Any]]:
+    """Run stages in order, those that are finished excepted; a row for each: its name, ``state`` and seconds."""
+    return [_run_node(cache, node, f"[{number}/{len(nodes)}]", reporter) for number, node in enumerate(nodes, start=1)]
+
+
+def resolved(config: PipelineConfig) -> dict[str, Any]:
+    """A configuration as plain values, with every default in it."""
     content = config.model_dump(mode="json")
     content["models"] = {
         name: {**m.model_dump(mode="json"), **m.settings.model_dump(mode="json")} for name, m in config.models.items()
     }
-    write_text(output / "run.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True), overwrite=True)
+    return content
+
+
+def write_configuration(config: PipelineConfig, target: Path) -> None:
+    """Write a configuration as a pipeline file, with every default in it."""
+    write_text(target, yaml.safe_dump(resolved(config), sort_keys=False, allow_unicode=True), overwrite=True)
 
 
 def _run_node(cache: Cache, node: Node, place: str, reporter: Reporter) -> dict[str, Any]:
@@ -178,14 +197,15 @@ def _earlier_seconds(folder: Path) -> dict[str, float]:
         return {}
 
 
-def _write_provenance(plan: Plan, result: RunResult, pipeline: str) -> None:
+def _write_provenance(plan: Plan, result: RunResult, pipeline: str, nodes: Sequence[Node], cache: Cache) -> None:
     """``run.json``: versions, inputs and times. It is the one file of a run that differs between equal runs."""
     earlier = _earlier_seconds(plan.folder)
     stages = [{**row, "seconds": row["seconds"] or earlier.get(row["stage"], 0.0)} for row in result.stages]
     content = {
         "pipeline": pipeline,
         "started_in": str(Path.cwd()),  # from here the paths below are seen
-        "software": {"rsseg": rsseg.__version__, "python": platform.python_version()},
+        "configuration": configuration_of(plan.folder),
+        "software": software(),
         "machine": {**vars(plan.machine), "platform": platform.platform()},
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "scenes": [
@@ -200,7 +220,10 @@ def _write_provenance(plan: Plan, result: RunResult, pipeline: str) -> None:
             }
             for scene in plan.scenes
         ],
+        "inputs": inputs_of(plan, nodes, cache),
+        "models": models_of(plan, cache),
         "stages": stages,
         "scores": result.scores,
     }
+    cache.keep()
     write_text(plan.folder / "run.json", json.dumps(content, indent=1, default=str) + "\n", overwrite=True)

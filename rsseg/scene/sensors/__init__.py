@@ -1,6 +1,7 @@
 """One file a product family: recognise a product on disk and say where its bands and constants are."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -62,11 +63,18 @@ def _open_whole(
         raise UsageError(f"{path} is a product with its own calibration; --scale is for plain rasters")
     container, meta_name = _find_product(path)
     opener = open_resourcesat if _is(resourcesat, meta_name) else open_landsat
-    return opener(container, meta_name, bands=bands, calibration=calibration, fill=fill)
+    scene = opener(container, meta_name, bands=bands, calibration=calibration, fill=fill)
+    several = path.is_file() and container.path != path and len(_metas(container)) > 1
+    return replace(scene, path=path) if several else scene  # its folder alone would not say which one it is
+
+
+def is_metadata(name: str) -> bool:
+    """Whether a file of this name is the metadata of a product."""
+    return _is(resourcesat, name) or _is(landsat, name)
 
 
 def _is_raster(path: Path) -> bool:
-    return not (path.suffix.lower() in ARCHIVES or _is(resourcesat, path.name) or _is(landsat, path.name))
+    return not (path.suffix.lower() in ARCHIVES or is_metadata(path.name))
 
 
 def _is(family: object, name: str) -> bool:
@@ -97,7 +105,7 @@ def _find_product(path: Path) -> tuple[Container, str]:
     if path.is_file() and path.suffix.lower() not in ARCHIVES:
         return Container.of(path.parent), path.name
     container = Container.of(path)
-    metas = container.matching(resourcesat.META) + _one_form(container.matching(landsat.META))
+    metas = _metas(container)
     if not metas:
         raise InputError(
             f"{path} holds neither BAND_META.txt (Resourcesat) nor *_MTL.txt (Landsat); name a product or a raster"
@@ -106,6 +114,11 @@ def _find_product(path: Path) -> tuple[Container, str]:
         shown = ", ".join(metas[:3]) + (", ..." if len(metas) > 3 else "")
         raise InputError(f"{path} holds {len(metas)} products ({shown}); name one of them")
     return container, metas[0]
+
+
+def _metas(container: Container) -> list[str]:
+    """The metadata files in a container, one a product."""
+    return container.matching(resourcesat.META) + _one_form(container.matching(landsat.META))
 
 
 def _one_form(names: list[str]) -> list[str]:

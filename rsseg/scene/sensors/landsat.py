@@ -147,6 +147,7 @@ def _name(mtl: Mtl, meta_name: str) -> str:
 def _tags(mtl: Mtl, level2: bool) -> dict[str, str]:
     wanted = {"satellite": "SPACECRAFT_ID", "instrument": "SENSOR_ID", "sun_elevation": "SUN_ELEVATION"}
     wanted |= {"sun_azimuth": "SUN_AZIMUTH", "earth_sun_distance": "EARTH_SUN_DISTANCE"}
+    wanted |= {"path": "WRS_PATH", "row": "WRS_ROW"}
     tags = {name: value for name, key in wanted.items() if (value := mtl.get(key, *IMAGE)) is not None}
     tags["sensor"] = f"Landsat-{_satellite(mtl)}"
     tags["level"] = mtl.get("PROCESSING_LEVEL", *FILES) or mtl.get("DATA_TYPE", *FILES) or "unknown"

@@ -21,6 +21,8 @@ COPIED = {
     "satellite": "SatID",
     "product": "ProductID",
     "agency": "GenAgency",
+    "path": "Path",
+    "row": "Row",
     "sun_elevation": "SunElevationAtCenter",
     "sun_azimuth": "SunAzimuthAtCenter",
 }

@@ -1,0 +1,134 @@
+"""``rsseg batch``: a pipeline over an archive, so that it comes to an end whatever happens on the way."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rsseg.batch.cluster import Cluster, Crew, choose_crew, connected
+from rsseg.batch.display import Display, NoDisplay
+from rsseg.batch.ending import finish, save_provenance
+from rsseg.batch.lock import locked
+from rsseg.batch.names import Job, write_names
+from rsseg.batch.outcome import Outcome
+from rsseg.batch.prepared import Prepared, largest_first, prepare
+from rsseg.batch.products import product_files
+from rsseg.batch.request import Request
+from rsseg.batch.schedule import Schedule, Timing
+from rsseg.batch.training import train_sample
+from rsseg.errors import ResourceError, RssegError
+from rsseg.files import scratch_folder, sweep
+from rsseg.learn.devices import gpu_count
+from rsseg.learn.distributed import refuse_several
+from rsseg.pipeline.cache import FOLDER
+from rsseg.pipeline.stages.run import write_configuration
+from rsseg.progress import SILENT, Reporter
+
+
+@dataclass
+class BatchResult:
+    """How a batch ended: each scene's outcome in the archive's order, how many were settled before, what to look at."""
+
+    folder: str
+    outcomes: list[Outcome] = field(default_factory=list)
+    before: int = 0
+    left: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+    timings: dict[str, Timing] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """The scenes that failed."""
+        return [outcome for outcome in self.outcomes if not outcome.done]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "folder": self.folder,
+            "done": len(self.outcomes) - len(self.failures),
+            "failed": len(self.failures),
+            "before": self.before,
+            "left": self.left,
+            "files": self.files,
+            "scenes": [outcome.as_dict() for outcome in self.outcomes],
+        }
+
+
+def batch(request: Request, *, display: Display | None = None, reporter: Reporter = SILENT) -> BatchResult:
+    """Run a pipeline over every scene of an archive; the same request goes on where an earlier one stopped.
+
+    A scene that fails stops no other one (unless ``on_error`` is fail); what became of each is in the result and in
+    the output's summary.
+
+    Raises: BusyError if another process works on the output; ResourceError if the disk is full or a scheduler is gone
+    for good; RssegError of pipeline, archive or training.
+    """
+    refuse_several("rsseg batch")
+    display = display or NoDisplay()
+    prepare_output = request.output / FOLDER / "lock"
+    first = prepare(request, reporter)  # what is wrong with the request is said before anything is written
+    with locked(prepare_output, request.wait, display.say):
+        prepared = prepare(request) if request.wait else first
+        sweep(request.output / FOLDER)
+        write_names(request.output / FOLDER / "names.json", prepared.names)
+        write_configuration(prepared.config, prepared.work.pipeline)
+        result, prepared = _work_through(request, prepared, display)
+        result.files = finish(request, prepared, result.outcomes, display, reporter)
+        save_provenance(request, prepared, result.as_dict(), result.timings)
+    return result
+
+
+def _work_through(request: Request, prepared: Prepared, display: Display) -> tuple[BatchResult, Prepared]:
+    outcomes = prepared.settled(request.retry_failed)
+    before, timings = len(outcomes), dict[str, Timing]()
+    todo = [job for job in prepared.jobs if job.name not in outcomes]
+    if todo:
+        crew = crew_of(request)
+        with scratch_folder(request.output / FOLDER) as scratch, connected(crew, scratch, display.say) as cluster:
+            prepared = replace(prepared, work=replace(prepared.work, threads=crew.threads))
+            if not prepared.trained:
+                display.say(f"training on a sample of {min(request.sample, len(prepared.jobs))} scenes")
+                prepared = prepared.with_models(_trained(cluster, prepared))
+                outcomes = prepared.settled(request.retry_failed)
+                before, todo = len(outcomes), [job for job in prepared.jobs if job.name not in outcomes]
+            display.begin(len(prepared.jobs), before)
+            schedule = Schedule(cluster, prepared.work, display, request.retries, request.on_error)
+            try:
+                schedule.run(largest_first(todo, sizes_of(todo)))
+            finally:
+                display.close()
+            outcomes, timings = {**outcomes, **schedule.outcomes}, schedule.timings
+    ordered = [outcomes[job.name] for job in prepared.jobs if job.name in outcomes]
+    left = len(prepared.jobs) - len(ordered)
+    return BatchResult(str(request.output), ordered, before, left, timings=timings), prepared
+
+
+def crew_of(request: Request) -> Crew:
+    """The workers that a request asks for, or that this machine has room for."""
+    gpus = gpu_count() if request.device in ("auto", "cuda") else 0
+    return choose_crew(request.workers, request.memory, request.threads, request.scheduler, gpus, request.patience)
+
+
+def sizes_of(jobs: list[Job]) -> dict[str, int]:
+    """Bytes of each scene's files, as a measure of its work."""
+    found = {}
+    for job in jobs:
+        try:
+            found[job.name] = sum(path.stat().st_size for path in product_files(job.path))
+        except OSError:
+            found[job.name] = 0
+    return found
+
+
+def _trained(cluster: Cluster, prepared: Prepared) -> dict[str, Path]:
+    """The sample's models, trained on a worker."""
+    assert prepared.sample is not None
+    future = cluster.client.submit(train_sample, prepared.sample, prepared.jobs, prepared.work, pure=False, retries=0)
+    try:
+        return {name: Path(path) for name, path in future.result().items()}
+    except RssegError:
+        raise
+    except Exception as problem:
+        raise ResourceError(
+            f"the worker that trained on the sample ended: {type(problem).__name__}; give workers more with --memory, "
+            "or train on fewer scenes with --sample"
+        ) from problem

@@ -1,0 +1,189 @@
+"""The workers of a batch: a local cluster that it starts itself, or one that is there."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from rsseg.errors import ResourceError, UsageError
+
+ATTEMPT = 5.0
+"""Seconds of one attempt to reach a scheduler."""
+
+SETTINGS = {
+    "distributed.scheduler.allowed-failures": 0,  # who tries again is decided here, where causes are known
+    "distributed.scheduler.work-stealing": False,
+    "distributed.worker.daemon": False,
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.logging": {"distributed": "critical", "tornado": "critical", "asyncio": "critical"},
+    "logging": {"distributed": "critical", "tornado": "critical", "asyncio": "critical"},
+}
+
+
+@dataclass(frozen=True)
+class Crew:
+    """What workers a batch wants: how many, bytes and threads of each, and the address of a scheduler if it has one.
+
+    ``patience``: seconds to wait for a scheduler, and for one that was lost.
+    """
+
+    workers: int
+    memory: int
+    threads: int
+    scheduler: str | None = None
+    patience: float = 600.0
+
+
+def choose_crew(
+    workers: int | None, memory: int, threads: int | None, scheduler: str | None, gpus: int, patience: float
+) -> Crew:
+    """As many workers as the cores and the free memory serve, or one a GPU; the cores are shared among them.
+
+    Raises: ResourceError if the memory asked for is more than the machine has.
+    """
+    cores, free = usable_cores(), psutil.virtual_memory().available
+    if scheduler:
+        return Crew(workers or 0, memory, threads or 1, scheduler, patience)
+    fitting = int(0.9 * free // memory)
+    if workers is None:
+        workers = max(1, min(cores // (threads or 1), fitting, gpus or cores))
+    elif workers > 1 and workers > fitting:
+        raise ResourceError(
+            f"{workers} workers of {memory / (1 << 30):.1f} GiB need more than the {free / (1 << 30):.1f} GiB of "
+            f"memory that are free; use --workers {max(1, fitting)}, or a smaller --memory"
+        )
+    return Crew(workers, memory, threads or max(1, cores // workers), None, patience)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def connected(crew: Crew, scratch: Path, say: Callable[[str], None]) -> Iterator["Cluster"]:
+    """A cluster with workers on it, for as long as the context lasts.
+
+    Raises: ResourceError if a scheduler does not answer; UsageError if its workers run several threads.
+    """
+    import dask
+
+    with dask.config.set({**SETTINGS, "temporary-directory": str(scratch)}), Cluster(crew, say) as cluster:
+        yield cluster
+
+
+class Cluster:
+    """Dask's client, and the local cluster behind it if there is one."""
+
+    def __init__(self, crew: Crew, say: Callable[[str], None]) -> None:
+        self.crew, self.say = crew, say
+        self._local: Any = None
+        self.client: Any = None
+
+    def __enter__(self) -> "Cluster":
+        try:
+            self.client = self._found() if self.crew.scheduler else self._started()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def slots(self) -> int:
+        """How many scenes can be worked on now: the workers that are there."""
+        try:
+            return len(self._workers())
+        except (OSError, TimeoutError, RuntimeError, ValueError):
+            return 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the scheduler answers."""
+        return self.client is not None and self.client.status == "running"
+
+    def find_again(self) -> None:
+        """After the scheduler was lost, wait for it.
+
+        Raises: ResourceError if it does not come back.
+        """
+        with suppress(Exception):
+            self.client.close(timeout=1)
+        if self.crew.scheduler is None:
+            raise ResourceError("the local cluster ended; run the same command again, it goes on from what is finished")
+        self.say(f"lost the scheduler {self.crew.scheduler}; waiting for it for up to {self.crew.patience:.0f} s")
+        self.client = self._found()
+        self.say(f"found the scheduler {self.crew.scheduler} again")
+
+    def close(self) -> None:
+        """Let go of the client, and end the local workers."""
+        for part in (self.client, self._local):
+            if part is not None:
+                with suppress(Exception):
+                    part.close(timeout=5)
+        self.client = self._local = None
+
+    def _started(self) -> Any:
+        from distributed import Client, LocalCluster, Security
+
+        threads = str(self.crew.threads)
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GDAL_NUM_THREADS")
+        self._local = LocalCluster(
+            n_workers=self.crew.workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,  # scenes are watched where they run, and do not spill
+            dashboard_address=None,
+            host="127.0.0.1",
+            security=Security.temporary(),  # other users of the machine must not reach the workers
+            env=dict.fromkeys(names, threads),
+        )
+        return Client(self._local)
+
+    def _found(self) -> Any:
+        from distributed import Client
+
+        until = time.monotonic() + self.crew.patience
+        while True:
+            try:
+                client = Client(self.crew.scheduler, timeout=ATTEMPT)
+                break
+            except (OSError, TimeoutError) as problem:
+                if time.monotonic() > until:
+                    raise ResourceError(
+                        f"the scheduler {self.crew.scheduler} does not answer; start it with: dask scheduler"
+                    ) from problem
+                time.sleep(1.0)
+            except ValueError as problem:
+                raise UsageError(f"--scheduler {self.crew.scheduler}: {problem}; write tcp://HOST:8786") from problem
+        self._wait_for_workers(client, until)
+        return client
+
+    def _wait_for_workers(self, client: Any, until: float) -> None:
+        told = False
+        while not (workers := client.scheduler_info(n_workers=-1)["workers"]):
+            if not told:
+                self.say(f"the scheduler {self.crew.scheduler} has no worker; start some: dask worker --nthreads 1")
+                told = True
+            if time.monotonic() > until:
+                raise ResourceError(
+                    f"the scheduler {self.crew.scheduler} has no worker; start some, then run this again"
+                )
+            time.sleep(0.5)
+        several = next((name for name, worker in workers.items() if worker["nthreads"] > 1), None)
+        if several:
+            raise UsageError(
+                f"the worker {several} runs {workers[several]['nthreads']} threads; start workers with --nthreads 1, "
+                "since each takes one scene at a time"
+            )
+
+    def _workers(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
+        return found

@@ -1,0 +1,288 @@
+"""One legend for scenes that each have models of their own: their clusters are matched by mean spectra.
+
+The classes are made once, of all scenes that are there, and kept: an archive that grows keeps its classes, and new
+scenes are matched to them. Every file appears whole, and stamps are written last, so that a batch that is stopped goes
+on where it was.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from rsseg.batch.common_centres import MOST, CommonCentres, centres_path, kept_legend, make_centres, most_frequent_kind
+from rsseg.batch.map_facts import map_facts
+from rsseg.batch.outcome import Outcome
+from rsseg.batch.scene_spectra import SceneSpectra, scene_spectra, spectra_path
+from rsseg.errors import RssegError, UsageError
+from rsseg.files import write_text
+from rsseg.label.legend import Legend
+from rsseg.label.legend_file import legend_path, to_yaml
+from rsseg.pipeline.cache import FOLDER
+from rsseg.pipeline.stages.relabel import relabel
+from rsseg.progress import SILENT, Reporter
+from rsseg.publish.labels import sidecars
+from rsseg.publish.quicklook import picture_labels
+from rsseg.publish.run_files import read_json
+
+__all__ = ["CommonLegend", "MapJob", "make_common", "map_in_common", "scene_spectra"]
+
+Key = tuple[str, str]
+"""A scene's name and a model's."""
+
+
+@dataclass(frozen=True)
+class CommonLegend:
+    """What became of the maps of an archive.
+
+    ``legend`` is None where no map could be matched. ``outcomes`` are those that were given, with ``facts["common"]``:
+    by model the ``path`` of the map in the output and its figures as of ``map_facts``. ``refused`` says by
+    "SCENE/MODEL" why a map has no class of the legend; ``written`` counts the maps that were made or made again.
+    """
+
+    legend: Path | None
+    outcomes: tuple[Outcome, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    written: int = 0
+
+
+@dataclass(frozen=True)
+class MapJob:
+    """One map to write in common classes; plain values, since it may travel to a worker."""
+
+    output: Path
+    name: str
+    model: str
+    labels: str
+    legend: str
+
+    @property
+    def target(self) -> Path:
+        """The map to be."""
+        return common_path(self.output, self.name, self.model)
+
+
+Spread = Callable[[Callable[[MapJob], str], Iterable[MapJob]], Iterable[str]]
+"""Something that does jobs like ``map``, in any place, and gives the answers in their order."""
+
+
+def common_path(output: Path, name: str, model: str) -> Path:
+    """Where a map in common classes lies."""
+    return output / "scenes" / name / name / "common" / f"{model}.tif"
+
+
+def make_common(
+    outcomes: Sequence[Outcome],
+    output: Path,
+    classes: int,
+    *,
+    anew: bool = False,
+    reporter: Reporter = SILENT,
+    spread: Spread = map,
+) -> CommonLegend:
+    """Match the clusters of all maps to one legend and write every map in its classes.
+
+    Nothing is written where nothing changed. Scenes of other units or bands than most are refused by name.
+
+    Args:
+        outcomes: of all scenes; those that failed are handed back as they are.
+        output: the batch's folder.
+        classes: of the legend, 1 to 254, where it is made now.
+        anew: make the classes again, of all scenes that are there, whatever was kept.
+        reporter: hears of the progress.
+        spread: does the jobs, by default one after the other in this process.
+
+    Raises: UsageError if ``classes`` do not fit; InputError if ``OUT/legend.yaml`` cannot be used.
+    """
+    if not 1 <= classes <= MOST:
+        raise UsageError(f"{classes} classes do not fit a common legend; use 1 to {MOST}")
+    spectra, refused = _spectra(outcomes, output, reporter)
+    centres = _centres(spectra, output, classes, anew, reporter)
+    if centres is None:
+        return CommonLegend(None, tuple(outcomes), refused)
+    names = kept_legend(output, centres)
+    fitting = {key: item for key, item in spectra.items() if item.kind == centres.kind}
+    refused |= {_title(key): _unlike(item, centres) for key, item in spectra.items() if key not in fitting}
+    legends = {key: centres.legend_for(item, names) for key, item in fitting.items()}
+    written, failed = _write(outcomes, output, legends, reporter, spread)
+    kept = {key: legend for key, legend in legends.items() if _title(key) not in failed}
+    _forget(outcomes, output, kept)
+    found = tuple(_told(item, output, kept) for item in outcomes)
+    return CommonLegend(output / "legend.yaml", found, refused | failed, written)
+
+
+def map_in_common(job: MapJob) -> str:
+    """Write one map, its sidecars, legend and picture, and then its stamp; returns what went wrong, or nothing."""
+    try:
+        labels, legend = job.output / job.labels, legend_path(job.target)
+        before = _stamp(labels)
+        write_text(legend, job.legend, overwrite=True)
+        relabel(labels, legend, job.target, overwrite=True)
+        if _picture(job).is_file():
+            picture_labels(job.target, job.target.with_suffix(".png"), overwrite=True)
+    except RssegError as problem:
+        return str(problem)
+    outputs = {path.name: _stamp(path) for path in _files(job.target) if path.exists()}
+    content = {"key": _key(job), "labels": before, "outputs": outputs}
+    write_text(_stamp_path(job), json.dumps(content, sort_keys=True) + "\n", overwrite=True)
+    return ""
+
+
+def _spectra(
+    outcomes: Sequence[Outcome], output: Path, reporter: Reporter
+) -> tuple[dict[Key, SceneSpectra], dict[str, str]]:
+    """The spectra of all maps, gathered where a worker left none; and why some have none."""
+    found: dict[Key, SceneSpectra] = {}
+    refused: dict[str, str] = {}
+    keys = sorted((item.name, model) for item in outcomes if item.done for model in item.maps)
+    with reporter.task("spectra", max(1, len(keys))) as task:
+        for name, model in keys:
+            run = output / "scenes" / name
+            known = SceneSpectra.read(spectra_path(run, name, model))
+            try:
+                item = known or SceneSpectra.model_validate(scene_spectra(run, name, model))
+            except RssegError as problem:
+                refused[_title((name, model))] = str(problem)
+            else:
+                if any(item.counts):
+                    found[name, model] = item
+                else:
+                    refused[_title((name, model))] = "no cluster of it has a valid pixel; there is nothing to compare"
+            task.advance()
+    return found, refused
+
+
+def _centres(
+    spectra: Mapping[Key, SceneSpectra], output: Path, classes: int, anew: bool, reporter: Reporter
+) -> CommonCentres | None:
+    """The classes that are kept, or new ones of the scenes that are there; None without a scene."""
+    known = CommonCentres.read(output)
+    if known is not None and not anew:
+        if known.asked != classes:
+            reporter.say(
+                f"{output / 'legend.yaml'} keeps the {known.asked} classes that it was made with, not {classes}; "
+                "--new-legend makes it again"
+            )
+        return known
+    if not spectra:
+        return None
+    kind = most_frequent_kind([spectra[key] for key in sorted(spectra)])
+    chosen: dict[str, list[SceneSpectra]] = {}
+    for (name, model), item in sorted(spectra.items(), key=_first):
+        if item.kind == kind:
+            chosen.setdefault(name, []).append(spectra[name, model])
+    made = make_centres(chosen, classes)
+    if made != known:
+        write_text(centres_path(output), made.text, overwrite=True)
+    return made
+
+
+def _write(
+    outcomes: Sequence[Outcome], output: Path, legends: Mapping[Key, Legend], reporter: Reporter, spread: Spread
+) -> tuple[int, dict[str, str]]:
+    """Write the maps that are not there yet; how many were written, and what went wrong with the others."""
+    labels = {(item.name, model): path for item in outcomes for model, path in item.maps.items()}
+    jobs = [MapJob(output, *key, labels[key], to_yaml(legend)) for key, legend in sorted(legends.items(), key=_first)]
+    left = [job for job in jobs if not _finished(job)]
+    failed: dict[str, str] = {}
+    with reporter.task("common legend", max(1, len(jobs))) as task:
+        task.advance(len(jobs) - len(left))
+        for job, problem in zip(left, spread(map_in_common, left), strict=True):
+            failed |= {_title((job.name, job.model)): problem} if problem else {}
+            task.advance()
+    return len(left) - len(failed), failed
+
+
+def _unlike(item: SceneSpectra, centres: CommonCentres) -> str:
+    return (
+        f"its scene is {item.units} with the bands {', '.join(item.bands)}, but the common legend is of "
+        f"{centres.units} with {', '.join(centres.bands)}; batch such scenes "
+        "on their own, or choose --bands and --scale that fit all"
+    )
+
+
+def _told(item: Outcome, output: Path, legends: Mapping[Key, Legend]) -> Outcome:
+    """An outcome with what the summary says of its maps in common classes."""
+    found = {
+        model: {"path": common_path(output, item.name, model).relative_to(output).as_posix()}
+        | _facts(item, output, model, legends[item.name, model])
+        for model in sorted(item.maps)
+        if (item.name, model) in legends
+    }
+    others = {key: value for key, value in item.facts.items() if key != "common"}
+    return replace(item, facts={**others, "common": found}) if found else replace(item, facts=others)
+
+
+def _facts(item: Outcome, output: Path, model: str, legend: Legend) -> dict[str, Any]:
+    """The figures of a map in common classes, from those of its clusters where they are known: no pixel is read."""
+    known = item.facts.get("maps", {}).get(model)
+    if not known or not isinstance(known.get("classes"), list):
+        return map_facts(common_path(output, item.name, model), None)
+    by_value = {one["value"]: one for one in known["classes"]}
+    classes = []
+    for entry in sorted(legend.classes, key=lambda one: one.value):
+        parts = [by_value[cluster] for cluster in entry.clusters if cluster in by_value]
+        if parts:
+            hectares = None if parts[0]["hectares"] is None else round(sum(part["hectares"] for part in parts), 4)
+            sums = {"pixels": sum(part["pixels"] for part in parts), "hectares": hectares}
+            classes.append({"value": entry.value, "name": entry.name, "colour": entry.colour, **sums})
+    total = sum(one["pixels"] for one in classes)
+    largest = max((one["pixels"] for one in classes), default=0) / total if total else None
+    return {**known, "found": len(classes), "largest": largest, "classes": classes}
+
+
+def _forget(outcomes: Sequence[Outcome], output: Path, kept: Mapping[Key, Legend]) -> None:
+    """Remove maps in common classes that belong to no map any more, or to one that was refused."""
+    for item in outcomes:
+        folder = common_path(output, item.name, "any").parent
+        for path in folder.glob("*.tif"):
+            if (item.name, path.stem) not in kept:
+                for one in _files(path):
+                    one.unlink(missing_ok=True)
+
+
+def _finished(job: MapJob) -> bool:
+    known = read_json(_stamp_path(job))
+    outputs = known.get("outputs")
+    if known.get("key") != _key(job) or known.get("labels") != _stamp(job.output / job.labels):
+        return False
+    if not isinstance(outputs, dict) or job.target.name not in outputs:
+        return False
+    return all(_stamp(job.target.with_name(name)) == stamp for name, stamp in outputs.items())
+
+
+def _key(job: MapJob) -> str:
+    """What the map depends on beside the clusters' map: the legend."""
+    return sha256(json.dumps(["1", job.labels, job.legend]).encode()).hexdigest()
+
+
+def _files(target: Path) -> list[Path]:
+    """What is written for a map."""
+    return [legend_path(target), *sidecars(target), target.with_suffix(".png"), target]
+
+
+def _picture(job: MapJob) -> Path:
+    """The picture of the clusters' map: where the pipeline makes none, there is none of the classes either."""
+    return job.target.parents[1] / "pictures" / f"{job.model}.png"
+
+
+def _stamp_path(job: MapJob) -> Path:
+    return job.output / FOLDER / "common" / job.name / f"{job.model}.json"
+
+
+def _stamp(path: Path) -> list[int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _title(key: Key) -> str:
+    return "/".join(key)
+
+
+def _first(pair: tuple[Key, Any]) -> Key:
+    return pair[0]

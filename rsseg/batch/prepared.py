@@ -1,0 +1,112 @@
+"""What a batch will do, found out without computing anything: its scenes, and which of them are settled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import rsseg
+from rsseg.batch.names import Job, named, read_names
+from rsseg.batch.outcome import Outcome
+from rsseg.batch.products import find_products
+from rsseg.batch.records import Records, work_key
+from rsseg.batch.request import Request, check_output_folder, given_models
+from rsseg.batch.training import Sample, for_sample, trained_models
+from rsseg.batch.where import chosen, conditions
+from rsseg.batch.worker import Work
+from rsseg.errors import InputError
+from rsseg.files import check_output, digest
+from rsseg.pipeline.aoi import aoi_files
+from rsseg.pipeline.cache import FOLDER
+from rsseg.pipeline.configuration import PipelineConfig, load_pipeline
+from rsseg.pipeline.stage_nodes import VERSIONS
+from rsseg.pipeline.stages.run import resolved
+from rsseg.progress import SILENT, Reporter
+
+CONFIGURATION = "batch.yaml"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch before it begins: ``jobs`` in order, ``names`` to keep, and ``work`` without models while they are
+    still to be trained (``sample``)."""
+
+    config: PipelineConfig
+    jobs: list[Job]
+    names: dict[str, str]
+    sample: Sample | None
+    work: Work
+
+    @property
+    def trained(self) -> bool:
+        """Whether no model is to be trained before the scenes."""
+        return self.sample is None or bool(self.work.models)
+
+    def with_models(self, models: dict[str, Path]) -> "Prepared":
+        """The same with the sample's models, which are part of what is done to a scene."""
+        work = replace(self.work, models=models, key=_key(self.config, models, self.work))
+        return replace(self, work=work)
+
+    def settled(self, again: bool) -> dict[str, Outcome]:
+        """The scenes that need no work, by name; with ``again``, failures are not among them."""
+        if not self.trained:
+            return {}
+        records = Records(self.work.output)
+        found = {job.name: records.settled(job, self.work.key, self.work.limits) for job in self.jobs}
+        return {name: outcome for name, outcome in found.items() if outcome and (outcome.done or not again)}
+
+
+def prepare(request: Request, reporter: Reporter = SILENT) -> Prepared:
+    """Look at pipeline, archive and output; nothing is written.
+
+    Raises: UsageError, InputError.
+    """
+    check_output_folder(request)
+    check_output(request.output / CONFIGURATION, overwrite=True)
+    config = load_pipeline(request.pipeline, request.overrides)
+    models = given_models(request.models, config)
+    wanted = conditions(request.where)
+    sample = None if request.each or models else Sample(request.sample, request.output.absolute() / "training")
+    config = config if request.each else for_sample(config, request.pipeline)
+    names = read_names(request.output / FOLDER / "names.json")
+    products = [item for item in find_products(request.archive, reporter.say) if not _inside(item.path, request.output)]
+    jobs = chosen(named(products, names), wanted, reporter)
+    if not jobs:
+        raise InputError(
+            f"no scene of {request.archive} is {' and '.join(request.where)}; see rsseg info SCENE for what they are"
+        )
+    prepared = Prepared(config, jobs, names, sample, _work(request, config, models))
+    found = trained_models(sample, jobs, prepared.work, config) if sample else None
+    return prepared.with_models(found) if found else prepared
+
+
+def _work(request: Request, config: PipelineConfig, models: dict[str, Path]) -> Work:
+    output = request.output.absolute()
+    work = Work(
+        output,
+        output / CONFIGURATION,
+        "",
+        models,
+        request.each,
+        request.limits,
+        request.device,
+        request.threads,
+        request.aoi.absolute() if request.aoi else None,
+    )
+    return replace(work, key=_key(config, models, work))
+
+
+def _key(config: PipelineConfig, models: dict[str, Path], work: Work) -> str:
+    """All that a scene's results depend on besides the scene."""
+    files = [*aoi_files(work.aoi), *(path for model in config.models.values() for path in model.settings.named_files())]
+    content = {key: value for key, value in resolved(config).items() if key != "description"}
+    contents = {name: digest(path) for name, path in sorted(models.items())}
+    return work_key(content, contents, [digest(path) for path in files], work.each, VERSIONS, rsseg.__version__)
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def largest_first(jobs: Sequence[Job], sizes: dict[str, int]) -> list[Job]:
+    """The order of work: large scenes first, so that none of them is left alone at the end."""
+    return sorted(jobs, key=lambda job: (-sizes.get(job.name, 0), job.place))

@@ -1,0 +1,175 @@
+"""All scenes through all workers: who is next, what is tried again, and what ends the batch."""
+
+import queue
+import time
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from rsseg.batch.cluster import Cluster
+from rsseg.batch.display import Display
+from rsseg.batch.failures import failed
+from rsseg.batch.names import Job
+from rsseg.batch.outcome import Outcome
+from rsseg.batch.records import Records
+from rsseg.batch.watch import last_words
+from rsseg.batch.worker import TOPIC, Work, run_scene, settle, words_path
+from rsseg.errors import ResourceError
+
+OnError = Literal["skip", "fail"]
+
+TICK = 0.5
+"""Seconds to wait for news before the workers are counted again."""
+
+
+@dataclass
+class Timing:
+    """What a scene took: seconds of its last try, and tries."""
+
+    seconds: float = 0.0
+    tries: int = 0
+
+
+@dataclass
+class _Try:
+    """A scene on its way: how often it was tried before, and when it may be tried again (monotonic seconds)."""
+
+    job: Job
+    tries: int = 0
+    after: float = 0.0
+    future: Any = None
+    began: float = 0.0
+
+
+@dataclass
+class Schedule:
+    """Works through jobs; ``outcomes`` and ``timings`` fill as scenes end."""
+
+    cluster: Cluster
+    work: Work
+    display: Display
+    retries: int = 2
+    on_error: OnError = "skip"
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    timings: dict[str, Timing] = field(default_factory=dict)
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Until all jobs have an outcome, or the first failure with ``on_error`` fail.
+
+        Raises: ResourceError if the disk is full, or no worker comes back.
+        """
+        self._waiting = deque(_Try(job) for job in jobs)
+        self._flying: dict[str, _Try] = {}
+        self._news: queue.Queue[str] = queue.Queue()
+        self._slots, self._counted, self._idle_since = 0, 0.0, time.monotonic()
+        self._listen()
+        try:
+            while self._waiting or self._flying:
+                self._count()
+                self._submit()
+                self._hear()
+        finally:
+            for attempt in self._flying.values():
+                attempt.future.cancel()
+
+    def _listen(self) -> None:
+        def heard(event: tuple[Any, dict[str, str]]) -> None:
+            told = event[1]
+            if "warning" in told:
+                self.display.say(f"{told['scene']}: warning: {told['warning']}")
+            else:
+                self.display.stage(told["scene"], told["message"])
+
+        self.cluster.client.subscribe_topic(TOPIC, heard)
+
+    def _count(self) -> None:
+        """Look after the scheduler and its workers."""
+        now = time.monotonic()
+        if not self.cluster.alive:
+            self._begin_again()
+        if now - self._counted < TICK and self._slots:
+            return
+        self._slots, self._counted = self.cluster.slots, now
+        if self._slots:
+            self._idle_since = now
+        elif now - self._idle_since > self.cluster.crew.patience:
+            raise ResourceError("no worker is left; start some, then run the same command again, which goes on")
+
+    def _begin_again(self) -> None:
+        """The scheduler forgot everything: what was under way is asked for again when it is back."""
+        flying, self._flying = list(self._flying.values()), {}
+        self._waiting.extendleft(reversed(flying))
+        self.cluster.find_again()
+        self._listen()
+
+    def _submit(self) -> None:
+        now = time.monotonic()
+        for _ in range(len(self._waiting)):
+            if len(self._flying) >= self._slots:
+                return
+            attempt = self._waiting.popleft()
+            if attempt.after > now:
+                self._waiting.append(attempt)
+                continue
+            key = f"{attempt.job.name}-{uuid.uuid4().hex[:8]}"
+            future = self.cluster.client.submit(run_scene, attempt.job, self.work, key=key, pure=False, retries=0)
+            self._flying[key] = replace(attempt, future=future, began=now)
+            future.add_done_callback(lambda done: self._news.put(done.key))
+            self.display.started(attempt.job)
+
+    def _hear(self) -> None:
+        """Wait for a scene to end, for a moment."""
+        try:
+            key = self._news.get(timeout=TICK if self._flying else 0.05)
+        except queue.Empty:
+            return
+        attempt = self._flying.pop(key, None)
+        if attempt is None:  # of a scheduler that was lost
+            return
+        if attempt.future.status in ("cancelled", "lost"):
+            self._waiting.appendleft(replace(attempt, future=None))
+            return
+        outcome = self._outcome(attempt)
+        attempt.future.release()
+        self._settle(attempt, outcome)
+
+    def _outcome(self, attempt: _Try) -> Outcome:
+        if attempt.future.status == "finished":
+            return Outcome.of_dict(attempt.future.result())
+        problem, job = attempt.future.exception(), attempt.job
+        words = last_words(words_path(self.work.output, job))
+        if words:
+            return failed(
+                job, str(words["kind"]), str(words["cause"]), passing=words["kind"] == "memory" and not attempt.tries
+            )
+        if type(problem).__name__ == "KilledWorker":
+            return failed(
+                job, "worker", "the worker ended without a word: killed, or its machine was lost", passing=True
+            )
+        told = " ".join(str(problem).split())[:300]
+        return failed(
+            job, "worker", f"the worker could not take the scene: {type(problem).__name__}: {told}", passing=True
+        )
+
+    def _settle(self, attempt: _Try, outcome: Outcome) -> None:
+        job, seconds = attempt.job, time.monotonic() - attempt.began
+        if outcome.kind == "disk":
+            raise ResourceError(f"{outcome.cause}; {outcome.remedy}")
+        again = outcome.passing and attempt.tries < self.retries
+        self.display.ended(job, outcome, seconds, again)
+        if again:
+            pause = min(30.0, 0.5 * 2**attempt.tries)
+            self._waiting.append(_Try(job, attempt.tries + 1, time.monotonic() + pause))
+            return
+        if outcome.kind in ("time", "memory"):  # the worker could not say so itself
+            outcome = replace(outcome, passing=False)
+            settle(Records(self.work.output), job, self.work, outcome)
+        self.outcomes[job.name] = outcome
+        self.timings[job.name] = Timing(round(seconds, 3), attempt.tries + 1)
+        if not outcome.done and self.on_error == "fail":
+            for other in self._flying.values():
+                other.future.cancel()
+            self._waiting.clear()
+            self._flying.clear()

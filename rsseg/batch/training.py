@@ -1,0 +1,171 @@
+"""The models of an archive: trained once, on a sample of its scenes."""
+
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rsseg.batch.names import Job
+from rsseg.batch.worker import Told, Work, gpu_of
+from rsseg.errors import InputError, RssegError, RssegWarning, UsageError
+from rsseg.files import sweep, write_text
+from rsseg.pipeline.cache import FOLDER, Cache
+from rsseg.pipeline.configuration import PipelineConfig, load_pipeline
+from rsseg.pipeline.nodes import nodes_of
+from rsseg.pipeline.plan import Machine, Plan, make_plan
+from rsseg.pipeline.stages.run import check_nodes, run_nodes, write_configuration
+from rsseg.scene.raster import label_windows
+from rsseg.scene.sensors import open_scene
+from rsseg.scene.source import Scene
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The scenes that models are trained on: how many are wanted, and where results go."""
+
+    wanted: int
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        """Where the choice is kept."""
+        return self.folder / FOLDER / "sample.json"
+
+
+def spread(jobs: Sequence[Job], wanted: int) -> list[Job]:
+    """All jobs in the order in which they are asked to be in the sample: evenly spread over the archive first."""
+    count = min(wanted, len(jobs))
+    first = [int((index + 0.5) * len(jobs) / count) for index in range(count)]
+    others = [index for index in range(len(jobs)) if index not in set(first)]
+    return [jobs[index] for index in (*first, *others)]
+
+
+def kept_sample(sample: Sample, jobs: Sequence[Job]) -> list[Job] | None:
+    """The scenes of an earlier sample of the same size, if all are still in the archive."""
+    try:
+        content = json.loads(sample.file.read_text(encoding="utf-8"))
+        by_place = {job.place: job for job in jobs}
+        return [by_place[place] for place in content["scenes"]] if content["wanted"] == sample.wanted else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def trained_models(sample: Sample, jobs: Sequence[Job], work: Work, config: PipelineConfig) -> dict[str, Path] | None:
+    """The models, if they were trained on the present files of the kept sample; nothing is computed."""
+    chosen = kept_sample(sample, jobs)
+    if chosen is None:
+        return None
+    try:
+        plan = _plan(sample, chosen, work, config)
+    except RssegError:
+        return None
+    cache = Cache(sample.folder)
+    if not all(cache.finished(node) for node in _nodes(plan)):
+        return None
+    return {model.entry: plan.model(model) for model in plan.models}
+
+
+def train_sample(sample: Sample, jobs: Sequence[Job], work: Work) -> dict[str, str]:
+    """Train the pipeline's models on a sample of the archive; returns name -> file. It runs on a worker.
+
+    Scenes that cannot be read are passed over, and told. The sample is kept while its scenes are in the archive, so
+    that an archive may grow without all its maps changing.
+
+    Raises: any RssegError.
+    """
+    reporter, config = Told("training"), load_pipeline(str(work.pipeline))
+    sweep(sample.folder)
+    chosen = kept_sample(sample, jobs) or _choose(sample, jobs, work, config, reporter)
+    with gpu_of(work) as device:
+        plan = _plan(sample, chosen, work, config, device, reporter)
+        nodes, cache = _nodes(plan), Cache(sample.folder)
+        check_nodes(cache, nodes)
+        write_configuration(config, sample.folder / "run.yaml")
+        run_nodes(cache, nodes, reporter)
+    return {model.entry: str(plan.model(model)) for model in plan.models}
+
+
+def for_sample(config: PipelineConfig, pipeline: str) -> PipelineConfig:
+    """A configuration whose models are each trained once, on all scenes of the sample.
+
+    Raises: UsageError where a model names the scenes that it wants.
+    """
+    for name, model in config.models.items():
+        if isinstance(model.train_on, tuple):
+            raise UsageError(
+                f"{pipeline}: models.{name}: train_on names scenes of one run; leave it out, since a batch trains on a "
+                "sample of the archive, or use --train each"
+            )
+    models = {name: model.model_copy(update={"train_on": "together"}) for name, model in config.models.items()}
+    return config.model_copy(update={"models": models})
+
+
+def _choose(sample: Sample, jobs: Sequence[Job], work: Work, config: PipelineConfig, reporter: Told) -> list[Job]:
+    """The first scenes that can be read and go together; of several kinds in an archive, the commoner."""
+    groups: dict[tuple[object, ...], list[Job]] = {}
+    for job, scene in _readable(spread(jobs, sample.wanted), config, work, reporter):
+        group = groups.setdefault((scene.band_names, scene.units), [])
+        group.append(job)
+        if len(group) == min(sample.wanted, len(jobs)) or sum(map(len, groups.values())) >= 4 * sample.wanted:
+            break
+    if not groups:
+        raise InputError("no scene of the archive can be read, so that nothing can be trained; see the messages above")
+    chosen = sorted(max(groups.values(), key=len)[: sample.wanted], key=lambda job: job.place)
+    content = {"wanted": sample.wanted, "scenes": [job.place for job in chosen]}
+    write_text(sample.file, json.dumps(content, indent=1) + "\n", overwrite=True)
+    return chosen
+
+
+def _readable(jobs: Sequence[Job], config: PipelineConfig, work: Work, reporter: Told) -> Iterator[tuple[Job, Scene]]:
+    for job in jobs:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RssegWarning)
+                scene = open_scene(job.path, bands=config.bands, scale=config.scale, aoi=work.aoi)
+                _plan_of([job], work, config)
+                _read(scene)
+        except (RssegError, OSError) as problem:
+            reporter.say(f"{job.place} is not trained on: {problem}")
+            continue
+        yield job, scene
+
+
+def _read(scene: Scene) -> None:
+    """Read every pixel once, so that a damaged file is found out before training."""
+    with scene.open() as reader:
+        for window in label_windows(scene.grid):
+            reader.read(window)
+
+
+def _plan(
+    sample: Sample, jobs: Sequence[Job], work: Work, config: PipelineConfig, device: str = "cpu", reporter: Any = None
+) -> Plan:
+    """The run of the sample: its conversions and trainings, without maps."""
+    plan = _plan_of(jobs, work, config.model_copy(update={"pictures": False}), sample.folder, device, reporter)
+    return replace(plan, models=[replace(model, applied_to=()) for model in plan.models])
+
+
+def _plan_of(
+    jobs: Sequence[Job],
+    work: Work,
+    config: PipelineConfig,
+    folder: Path = Path(),
+    device: str = "cpu",
+    reporter: Any = None,
+) -> Plan:
+    return make_plan(
+        config,
+        [job.path for job in jobs],
+        folder,
+        aoi=work.aoi,
+        names=[job.name for job in jobs],
+        machine=Machine(device, work.threads, None, work.limits.memory),
+        **({"reporter": reporter} if reporter else {}),
+    )
+
+
+def _nodes(plan: Plan) -> list[Any]:
+    """The stages before maps."""
+    return [node for node in nodes_of(plan) if node.name.split()[0] in ("toa", "train")]
