@@ -42,6 +42,7 @@ def find_products(archive: Path, say: Callable[[str], None] = lambda message: No
     if not archive.exists():
         raise InputError(f"the archive {archive} does not exist")
     if archive.is_dir():
+        archive = archive.absolute()  # workers may run elsewhere
         found = [Product(path, path.relative_to(archive).as_posix()) for path in _below(archive, say)]
         found = [Product(archive, archive.resolve().name) if item.place == "." else item for item in found]
     elif archive.suffix.lower() == ".csv":
@@ -49,7 +50,7 @@ def find_products(archive: Path, say: Callable[[str], None] = lambda message: No
     elif archive.suffix.lower() in (".json", ".geojson") and not is_metadata(archive.name):
         found = _listed(archive, list(of_stac(archive, (*RASTERS, *ARCHIVES))))
     else:
-        found = [Product(archive, archive.name)]
+        found = [Product(archive.absolute(), archive.name)]
     if not found:
         raise InputError(f"{archive} holds no product and no raster; name the folder that they lie in")
     return sorted(found, key=lambda item: item.place)

@@ -203,5 +203,7 @@ def _hearing(reporter: Told) -> Iterator[None]:
 def _give_back() -> None:
     """Return a scene's memory to the system, or the next one would be charged for it."""
     gc.collect()
+    if not gc.get_freeze_count():
+        gc.freeze()  # libraries have a million objects, which need not be looked through after every scene
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
