@@ -10,7 +10,7 @@ from rsseg.batch.ending import finish, save_provenance
 from rsseg.batch.lock import locked
 from rsseg.batch.names import Job, write_names
 from rsseg.batch.outcome import Outcome
-from rsseg.batch.prepared import Prepared, largest_first, prepare
+from rsseg.batch.prepared import CONFIGURATION, Prepared, largest_first, prepare
 from rsseg.batch.products import product_files
 from rsseg.batch.request import Request
 from rsseg.batch.schedule import Schedule, Timing
@@ -70,7 +70,8 @@ def batch(request: Request, *, display: Display | None = None, reporter: Reporte
         prepared = prepare(request) if request.wait else first
         sweep(request.output / FOLDER)
         write_names(request.output / FOLDER / "names.json", prepared.names)
-        write_configuration(prepared.config, prepared.work.pipeline)
+        write_configuration(prepared.config, request.output / CONFIGURATION)
+        write_configuration(prepared.scene_config, prepared.work.pipeline)
         result, prepared = _work_through(request, prepared, display)
         result.files = finish(request, prepared, result.outcomes, display, reporter)
         save_provenance(request, prepared, result.as_dict(), result.timings)
@@ -122,9 +123,10 @@ def sizes_of(jobs: list[Job]) -> dict[str, int]:
 def _trained(cluster: Cluster, prepared: Prepared) -> dict[str, Path]:
     """The sample's models, trained on a worker."""
     assert prepared.sample is not None
-    future = cluster.client.submit(train_sample, prepared.sample, prepared.jobs, prepared.work, pure=False, retries=0)
+    arguments = (prepared.sample, prepared.jobs, prepared.work, prepared.work.output / CONFIGURATION)
+    future = cluster.client.submit(train_sample, *arguments, pure=False, retries=0)
     try:
-        return {name: Path(path) for name, path in future.result().items()}
+        return dict(future.result())
     except RssegError:
         raise
     except Exception as problem:

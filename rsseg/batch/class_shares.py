@@ -1,5 +1,6 @@
 """How much of the mapped ground of an archive each class has, where the maps share their classes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,21 +52,24 @@ def class_shares(done: Sequence[Outcome], shared: bool) -> list[Shares]:
 
 def _pooled(model: str, common: bool, maps: Sequence[Sequence[Mapping[str, Any]]]) -> Shares | None:
     """The sums over maps; None without a class, or where a value is not the same class on all of them."""
-    looks: dict[int, tuple[str, str]] = {}
-    for item in (one for classes in maps for one in classes):
-        if looks.setdefault(item["value"], (item["name"], item["colour"])) != (item["name"], item["colour"]):
-            return None
-    entries = [one for classes in maps for one in classes]
-    hectares = bool(entries) and all(one["hectares"] is not None for one in entries)
+    entries: dict[int, list[Mapping[str, Any]]] = {}
+    for one in (item for classes in maps for item in classes):
+        entries.setdefault(one["value"], []).append(one)
+    if any(_look(one) != _look(own[0]) for own in entries.values() for one in own):
+        return None
+    hectares = all(one["hectares"] is not None for own in entries.values() for one in own)
     size = "hectares" if hectares else "pixels"
-    total = sum(one[size] for one in entries)
+    sums = {value: math.fsum(one[size] for one in own) for value, own in sorted(entries.items())}
+    total = math.fsum(sums.values())
     if not total:
         return None
     classes = []
-    for value in sorted(looks):
-        own = [one for one in entries if one["value"] == value]
-        area = sum(one["hectares"] for one in own) if hectares else 0.0
+    for value, amount in sums.items():
+        own = entries[value]
         pixels = sum(one["pixels"] for one in own)
-        share = (area if hectares else pixels) / total
-        classes.append(ClassShare(value, *looks[value], pixels, area, share, len(own)))
+        classes.append(ClassShare(value, *_look(own[0]), pixels, amount if hectares else 0.0, amount / total, len(own)))
     return Shares(model, common, len(maps), hectares, tuple(classes))
+
+
+def _look(one: Mapping[str, Any]) -> tuple[str, str]:
+    return one["name"], one["colour"]

@@ -144,6 +144,7 @@ class Cluster:
             host="127.0.0.1",
             security=Security.temporary(),  # other users of the machine must not reach the workers
             env=dict.fromkeys(names, threads),
+            preload=["rsseg.batch.preload"],
         )
         return Client(self._local)
 

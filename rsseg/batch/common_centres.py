@@ -15,7 +15,7 @@ from rsseg.errors import InputError
 from rsseg.files import write_text
 from rsseg.label.common_classes import common_centres, nearest_class, within_spread
 from rsseg.label.legend import Evidence, Legend, LegendClass
-from rsseg.label.legend_file import read_legend, to_yaml
+from rsseg.label.legend_file import from_yaml, read_legend, to_yaml
 from rsseg.label.merging import doubts
 from rsseg.label.naming import RuleCounts, by_rules
 from rsseg.label.reduction import by_spectrum, legend_of
@@ -35,7 +35,8 @@ MOST = 254
 class CommonCentres(BaseModel):
     """Mean spectra of the classes 1, 2, ...: ``centres`` (classes, bands) in units of ``scale`` (bands,).
 
-    ``asked`` is how many classes were asked for, ``scenes`` those that they were made of, ``legend`` their first names.
+    ``asked`` is how many classes were asked for, ``scenes`` those that they were made of, ``legend`` their first names
+    as YAML.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,7 +48,7 @@ class CommonCentres(BaseModel):
     scale: tuple[float, ...]
     centres: tuple[tuple[float, ...], ...]
     scenes: tuple[str, ...]
-    legend: Legend
+    legend: str
 
     @classmethod
     def read(cls, output: Path) -> Self | None:
@@ -73,15 +74,22 @@ class CommonCentres(BaseModel):
         """The classes as JSON."""
         return json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
 
+    def owners(self, spectra: SceneSpectra) -> dict[int, int]:
+        """Each cluster of a map -> the value of the class with the nearest spectrum, 255 for one without pixels."""
+        values, _, means, _ = spectra.ordered(self.bands)
+        nearest = nearest_class(means / np.array(self.scale), np.array(self.centres)) + 1
+        found = dict(zip(values.tolist(), nearest.tolist(), strict=True))
+        return {cluster: found.get(cluster, UNKNOWN.value) for cluster in spectra.clusters}
+
     def legend_for(self, spectra: SceneSpectra, names: Legend) -> Legend:
-        """The legend of one map: each cluster in the class of the nearest spectrum, called as in ``names``."""
+        """The legend of one map: each cluster in its class as of ``owners``, called as in ``names``."""
         values, counts, means, _ = spectra.ordered(self.bands)
         points, centres = means / np.array(self.scale), np.array(self.centres)
-        owners = nearest_class(points, centres)
-        doubt = doubts(points, owners, centres, np.arange(len(centres)))
+        nearest = nearest_class(points, centres)
+        doubt = doubts(points, nearest, centres, np.arange(len(centres)))
         found = {
             int(value): (int(owner), by_spectrum(int(count), float(part)))
-            for value, owner, count, part in zip(values, owners, counts, doubt, strict=True)
+            for value, owner, count, part in zip(values, nearest, counts, doubt, strict=True)
         }
         made = {"by": f"common legend {self.identity}", "bands": ", ".join(self.bands), "units": self.units}
         legend = legend_of([(item.name, item.colour) for item in names.classes], found, [], made)
@@ -112,7 +120,7 @@ def make_centres(scenes: Mapping[str, Sequence[SceneSpectra]], classes: int) -> 
         scale=tuple(scale.tolist()),
         centres=tuple(tuple(row) for row in centres.tolist()),
         scenes=tuple(sorted(scenes)),
-        legend=_named(maps, bands, scale, centres),
+        legend=to_yaml(_named(maps, bands, scale, centres)),
     )
 
 
@@ -149,7 +157,8 @@ def kept_legend(output: Path, centres: CommonCentres) -> Legend:
 def _legend_file(centres: CommonCentres) -> Legend:
     edit = "names and colours may be changed here; the next rsseg batch writes the maps with them"
     made = {"by": "common spectra", "edit": edit, "classes": centres.identity, "scenes": str(len(centres.scenes))}
-    return centres.legend.model_copy(update={"made": {**made, **centres.legend.made}})
+    first = from_yaml(centres.legend)
+    return first.model_copy(update={"made": {**made, **first.made}})
 
 
 def _with_unknown(legend: Legend, clusters: Sequence[int]) -> Legend:

@@ -6,19 +6,27 @@ on where it was.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from rsseg.batch.common_centres import MOST, CommonCentres, centres_path, kept_legend, make_centres, most_frequent_kind
+from rsseg.batch.common_centres import (
+    MOST,
+    UNKNOWN,
+    CommonCentres,
+    centres_path,
+    kept_legend,
+    make_centres,
+    most_frequent_kind,
+)
 from rsseg.batch.map_facts import map_facts
 from rsseg.batch.outcome import Outcome
 from rsseg.batch.scene_spectra import SceneSpectra, scene_spectra, spectra_path
 from rsseg.errors import RssegError, UsageError
 from rsseg.files import write_text
-from rsseg.label.legend import Legend
+from rsseg.label.legend import Legend, LegendClass
 from rsseg.label.legend_file import legend_path, to_yaml
 from rsseg.pipeline.cache import FOLDER
 from rsseg.pipeline.stages.relabel import relabel
@@ -28,6 +36,9 @@ from rsseg.publish.quicklook import picture_labels
 from rsseg.publish.run_files import read_json
 
 __all__ = ["CommonLegend", "MapJob", "make_common", "map_in_common", "scene_spectra"]
+
+VERSION = 1
+"""Of what is written for a map."""
 
 Key = tuple[str, str]
 """A scene's name and a model's."""
@@ -50,13 +61,17 @@ class CommonLegend:
 
 @dataclass(frozen=True)
 class MapJob:
-    """One map to write in common classes; plain values, since it may travel to a worker."""
+    """One map to write in common classes; plain values, since it may travel to a worker.
+
+    ``labels`` is the clusters' map in the output, ``legend`` what becomes of them as YAML, ``key`` a hash of both.
+    """
 
     output: Path
     name: str
     model: str
     labels: str
     legend: str
+    key: str
 
     @property
     def target(self) -> Path:
@@ -105,11 +120,13 @@ def make_common(
     names = kept_legend(output, centres)
     fitting = {key: item for key, item in spectra.items() if item.kind == centres.kind}
     refused |= {_title(key): _unlike(item, centres) for key, item in spectra.items() if key not in fitting}
-    legends = {key: centres.legend_for(item, names) for key, item in fitting.items()}
-    written, failed = _write(outcomes, output, legends, reporter, spread)
-    kept = {key: legend for key, legend in legends.items() if _title(key) not in failed}
-    _forget(outcomes, output, kept)
-    found = tuple(_told(item, output, kept) for item in outcomes)
+    labels = {(item.name, model): path for item in outcomes for model, path in item.maps.items()}
+    left, finished = _jobs(fitting, labels, output, centres, names)
+    written, failed = _write(left, finished, reporter, spread)
+    owners = {key: centres.owners(item) for key, item in fitting.items() if _title(key) not in failed}
+    _forget(outcomes, output, owners)
+    classes_by_value = {item.value: item for item in (*names.classes, UNKNOWN)}
+    found = tuple(_told(item, output, owners, classes_by_value) for item in outcomes)
     return CommonLegend(output / "legend.yaml", found, refused | failed, written)
 
 
@@ -125,7 +142,7 @@ def map_in_common(job: MapJob) -> str:
     except RssegError as problem:
         return str(problem)
     outputs = {path.name: _stamp(path) for path in _files(job.target) if path.exists()}
-    content = {"key": _key(job), "labels": before, "outputs": outputs}
+    content = {"key": job.key, "labels": before, "outputs": outputs}
     write_text(_stamp_path(job), json.dumps(content, sort_keys=True) + "\n", overwrite=True)
     return ""
 
@@ -179,20 +196,30 @@ def _centres(
     return made
 
 
-def _write(
-    outcomes: Sequence[Outcome], output: Path, legends: Mapping[Key, Legend], reporter: Reporter, spread: Spread
-) -> tuple[int, dict[str, str]]:
-    """Write the maps that are not there yet; how many were written, and what went wrong with the others."""
-    labels = {(item.name, model): path for item in outcomes for model, path in item.maps.items()}
-    jobs = [MapJob(output, *key, labels[key], to_yaml(legend)) for key, legend in sorted(legends.items(), key=_first)]
-    left = [job for job in jobs if not _finished(job)]
+def _jobs(
+    spectra: Mapping[Key, SceneSpectra], labels: Mapping[Key, str], output: Path, centres: CommonCentres, names: Legend
+) -> tuple[list[MapJob], int]:
+    """The maps that are to be written, and how many are there already."""
+    said = to_yaml(names)
+    jobs = []
+    for name, model in sorted(spectra):
+        item = spectra[name, model]
+        depends = [VERSION, labels[name, model], centres.identity, said, item.model_dump_json()]
+        job = MapJob(output, name, model, labels[name, model], "", sha256(json.dumps(depends).encode()).hexdigest())
+        if not _finished(job):
+            jobs.append(replace(job, legend=to_yaml(centres.legend_for(item, names))))
+    return jobs, len(spectra) - len(jobs)
+
+
+def _write(jobs: Sequence[MapJob], finished: int, reporter: Reporter, spread: Spread) -> tuple[int, dict[str, str]]:
+    """Write maps; how many were written, and what went wrong with the others."""
     failed: dict[str, str] = {}
-    with reporter.task("common legend", max(1, len(jobs))) as task:
-        task.advance(len(jobs) - len(left))
-        for job, problem in zip(left, spread(map_in_common, left), strict=True):
+    with reporter.task("common legend", max(1, len(jobs) + finished)) as task:
+        task.advance(finished)
+        for job, problem in zip(jobs, spread(map_in_common, jobs), strict=True):
             failed |= {_title((job.name, job.model)): problem} if problem else {}
             task.advance()
-    return len(left) - len(failed), failed
+    return len(jobs) - len(failed), failed
 
 
 def _unlike(item: SceneSpectra, centres: CommonCentres) -> str:
@@ -203,37 +230,37 @@ def _unlike(item: SceneSpectra, centres: CommonCentres) -> str:
     )
 
 
-def _told(item: Outcome, output: Path, legends: Mapping[Key, Legend]) -> Outcome:
+def _told(
+    item: Outcome, output: Path, owners: Mapping[Key, Mapping[int, int]], classes: Mapping[int, LegendClass]
+) -> Outcome:
     """An outcome with what the summary says of its maps in common classes."""
-    found = {
-        model: {"path": common_path(output, item.name, model).relative_to(output).as_posix()}
-        | _facts(item, output, model, legends[item.name, model])
-        for model in sorted(item.maps)
-        if (item.name, model) in legends
-    }
+    found = {}
+    for model in sorted(item.maps):
+        if (item.name, model) in owners:
+            path = common_path(output, item.name, model)
+            known = item.facts.get("maps", {}).get(model) or map_facts(output / item.maps[model], None)
+            facts = _facts(known, owners[item.name, model], classes)
+            found[model] = {"path": path.relative_to(output).as_posix(), **facts}
     others = {key: value for key, value in item.facts.items() if key != "common"}
-    return replace(item, facts={**others, "common": found}) if found else replace(item, facts=others)
+    return replace(item, facts={**others, **({"common": found} if found else {})})
 
 
-def _facts(item: Outcome, output: Path, model: str, legend: Legend) -> dict[str, Any]:
-    """The figures of a map in common classes, from those of its clusters where they are known: no pixel is read."""
-    known = item.facts.get("maps", {}).get(model)
-    if not known or not isinstance(known.get("classes"), list):
-        return map_facts(common_path(output, item.name, model), None)
-    by_value = {one["value"]: one for one in known["classes"]}
-    classes = []
-    for entry in sorted(legend.classes, key=lambda one: one.value):
-        parts = [by_value[cluster] for cluster in entry.clusters if cluster in by_value]
-        if parts:
-            hectares = None if parts[0]["hectares"] is None else round(sum(part["hectares"] for part in parts), 4)
-            sums = {"pixels": sum(part["pixels"] for part in parts), "hectares": hectares}
-            classes.append({"value": entry.value, "name": entry.name, "colour": entry.colour, **sums})
-    total = sum(one["pixels"] for one in classes)
-    largest = max((one["pixels"] for one in classes), default=0) / total if total else None
-    return {**known, "found": len(classes), "largest": largest, "classes": classes}
+def _facts(known: Mapping[str, Any], owners: Mapping[int, int], classes: Mapping[int, LegendClass]) -> dict[str, Any]:
+    """The figures of a map in common classes, from those of its clusters: no pixel is read."""
+    parts: dict[int, list[Mapping[str, Any]]] = {}
+    for one in known["classes"]:
+        parts.setdefault(owners[one["value"]], []).append(one)
+    found = []
+    for value, own in sorted(parts.items()):
+        hectares = None if own[0]["hectares"] is None else round(sum(one["hectares"] for one in own), 4)
+        sums = {"pixels": sum(one["pixels"] for one in own), "hectares": hectares}
+        found.append({"value": value, "name": classes[value].name, "colour": classes[value].colour, **sums})
+    total = sum(one["pixels"] for one in found)
+    largest = max(one["pixels"] for one in found) / total if total else None
+    return {**known, "found": len(found), "largest": largest, "classes": found}
 
 
-def _forget(outcomes: Sequence[Outcome], output: Path, kept: Mapping[Key, Legend]) -> None:
+def _forget(outcomes: Sequence[Outcome], output: Path, kept: Container[Key]) -> None:
     """Remove maps in common classes that belong to no map any more, or to one that was refused."""
     for item in outcomes:
         folder = common_path(output, item.name, "any").parent
@@ -246,16 +273,11 @@ def _forget(outcomes: Sequence[Outcome], output: Path, kept: Mapping[Key, Legend
 def _finished(job: MapJob) -> bool:
     known = read_json(_stamp_path(job))
     outputs = known.get("outputs")
-    if known.get("key") != _key(job) or known.get("labels") != _stamp(job.output / job.labels):
+    if known.get("key") != job.key or known.get("labels") != _stamp(job.output / job.labels):
         return False
     if not isinstance(outputs, dict) or job.target.name not in outputs:
         return False
     return all(_stamp(job.target.with_name(name)) == stamp for name, stamp in outputs.items())
-
-
-def _key(job: MapJob) -> str:
-    """What the map depends on beside the clusters' map: the legend."""
-    return sha256(json.dumps(["1", job.labels, job.legend]).encode()).hexdigest()
 
 
 def _files(target: Path) -> list[Path]:

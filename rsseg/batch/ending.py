@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rsseg
+from rsseg.batch import catalogue, mosaic, summary
+from rsseg.batch.common_legend import make_common
 from rsseg.batch.display import Display
 from rsseg.batch.outcome import Outcome
 from rsseg.batch.prepared import Prepared
@@ -22,7 +24,36 @@ def finish(
     request: Request, prepared: Prepared, outcomes: Sequence[Outcome], display: Display, reporter: Reporter
 ) -> dict[str, str]:
     """Write what is of all scenes; returns what to look at, by kind."""
-    return {}
+    output, files = request.output, dict[str, str]()
+    if request.each and any(outcome.done for outcome in outcomes):
+        classes = max(model.merge_to or model.settings.classes for model in prepared.config.models.values())
+        common = make_common(outcomes, output, classes, anew=request.new_legend, reporter=reporter)
+        outcomes = common.outcomes
+        for name, why in sorted(common.refused.items()):
+            display.say(f"{name} has no map in common classes: {why}")
+        if common.legend:
+            files["legend"] = str(common.legend)
+    written = summary.write(outcomes, output, _about(request, prepared), shared=not request.each)
+    files |= {"summary": str(written.page), "table": str(written.parquet), "failures": str(written.failures)}
+    files["catalogue"] = str(catalogue.write(outcomes, output))
+    if request.mosaic:
+        mosaics = mosaic.write(outcomes, output, "common" if request.each else "labels")
+        for told in mosaics.sentences:
+            display.say(told)
+        files |= {f"mosaic {path.stem}": str(path) for path in mosaics.files}
+    return files
+
+
+def _about(request: Request, prepared: Prepared) -> dict[str, str]:
+    """What the summary's page says at its top."""
+    if request.models:
+        training = "models given"
+    elif request.each:
+        training = "a model a scene, matched to one legend"
+    else:
+        training = f"once, on a sample of {min(request.sample, len(prepared.jobs))} scenes"
+    where = {"Scenes": " and ".join(request.where)} if request.where else {}
+    return {"Pipeline": request.pipeline, "Archive": str(request.archive), **where, "Training": training}
 
 
 def save_provenance(

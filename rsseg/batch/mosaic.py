@@ -1,6 +1,7 @@
 """The maps of an archive as one raster a model, without copying a pixel."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,9 @@ Maps = Literal["labels", "common"]
 """Which maps of the scenes: those of the models, or those in the classes of the common legend."""
 
 _MADE = {"made_by": "rsseg batch"}
+
+_READERS = 8
+"""Maps whose headers are read at once."""
 
 _NAMED = 10
 """Scenes that a sentence names."""
@@ -72,21 +76,28 @@ def _opened(
 ) -> tuple[list[_Map], dict[str, list[str]]]:
     """The maps of a model from the bottom to the top, and the scenes that are left out, by the reason."""
     done = [item for item in outcomes if item.done and model in item.maps]
+    ordered = sorted(done, key=lambda item: (str(item.facts.get("time") or ""), item.name))
     found, out = list[_Map](), dict[str, list[str]]()
-    for item in sorted(done, key=lambda item: (str(item.facts.get("time") or ""), item.name)):
-        path = item.maps[model] if maps == "labels" else f"scenes/{item.name}/{item.name}/common/{model}.tif"
-        try:
-            with LabelMap(output / path) as source:
-                tile, made_by = Tile(path, source.own_grid, source.names, source.colours), source.tags.get("model")
-        except RssegError:
-            out.setdefault("its map is missing or damaged", []).append(item.name)
-            continue
-        problem = _unfit(tile)
-        if problem:
-            out.setdefault(problem, []).append(item.name)
-        else:
-            found.append(_Map(item.name, tile, made_by))
+    with ThreadPoolExecutor(_READERS) as readers:
+        # most of it is waiting for files
+        for item, one in zip(ordered, readers.map(lambda item: _map(item, output, model, maps), ordered), strict=True):
+            problem = "its map is missing or damaged" if one is None else _unfit(one.tile)
+            if problem or one is None:
+                out.setdefault(problem, []).append(item.name)
+            else:
+                found.append(one)
     return found, out
+
+
+def _map(item: Outcome, output: Path, model: str, maps: Maps) -> _Map | None:
+    """The header of a scene's map; None if it cannot be read."""
+    path = item.maps[model] if maps == "labels" else f"scenes/{item.name}/{item.name}/common/{model}.tif"
+    try:
+        with LabelMap(output / path) as source:
+            tile = Tile(path, source.own_grid, source.names, source.colours)
+            return _Map(item.name, tile, source.tags.get("model"))
+    except RssegError:
+        return None
 
 
 def _unfit(tile: Tile) -> str:

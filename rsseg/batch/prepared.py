@@ -1,5 +1,6 @@
 """What a batch will do, found out without computing anything: its scenes, and which of them are settled."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from rsseg.batch.outcome import Outcome
 from rsseg.batch.products import find_products
 from rsseg.batch.records import Records, work_key
 from rsseg.batch.request import Request, check_output_folder, given_models
+from rsseg.batch.sample_legend import unnamed
 from rsseg.batch.training import Sample, for_sample, trained_models
 from rsseg.batch.where import chosen, conditions
 from rsseg.batch.worker import Work
 from rsseg.errors import InputError
 from rsseg.files import check_output, digest
+from rsseg.learn.model import load_model
 from rsseg.pipeline.aoi import aoi_files
 from rsseg.pipeline.cache import FOLDER
 from rsseg.pipeline.configuration import PipelineConfig, load_pipeline
@@ -24,13 +27,20 @@ from rsseg.progress import SILENT, Reporter
 
 CONFIGURATION = "batch.yaml"
 
+SCENE_CONFIGURATION = "scene.yaml"
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """A batch before it begins: ``jobs`` in order, ``names`` to keep, and ``work`` without models while they are
-    still to be trained (``sample``)."""
+    """A batch before it begins.
+
+    ``config`` is what was asked for, ``scene_config`` what is run on each scene: without naming where that is done once
+    for all. ``jobs`` are in order, ``names`` are to be kept, and ``work`` is without models while they are still to be
+    trained (on the ``sample``).
+    """
 
     config: PipelineConfig
+    scene_config: PipelineConfig
     jobs: list[Job]
     names: dict[str, str]
     sample: Sample | None
@@ -43,7 +53,7 @@ class Prepared:
 
     def with_models(self, models: dict[str, Path]) -> "Prepared":
         """The same with the sample's models, which are part of what is done to a scene."""
-        work = replace(self.work, models=models, key=_key(self.config, models, self.work))
+        work = replace(self.work, models=models, key=_key(self.scene_config, models, self.work))
         return replace(self, work=work)
 
     def settled(self, again: bool) -> dict[str, Outcome]:
@@ -74,7 +84,8 @@ def prepare(request: Request, reporter: Reporter = SILENT) -> Prepared:
         raise InputError(
             f"no scene of {request.archive} is {' and '.join(request.where)}; see rsseg info SCENE for what they are"
         )
-    prepared = Prepared(config, jobs, names, sample, _work(request, config, models))
+    scene_config = unnamed(config) if sample or _have_legends(models) else config
+    prepared = Prepared(config, scene_config, jobs, names, sample, _work(request, scene_config, models))
     found = trained_models(sample, jobs, prepared.work, config) if sample else None
     return prepared.with_models(found) if found else prepared
 
@@ -83,7 +94,7 @@ def _work(request: Request, config: PipelineConfig, models: dict[str, Path]) -> 
     output = request.output.absolute()
     work = Work(
         output,
-        output / CONFIGURATION,
+        output / FOLDER / SCENE_CONFIGURATION,
         "",
         models,
         request.each,
@@ -103,8 +114,14 @@ def _key(config: PipelineConfig, models: dict[str, Path], work: Work) -> str:
     return work_key(content, contents, [digest(path) for path in files], work.each, VERSIONS, rsseg.__version__)
 
 
+def _have_legends(models: dict[str, Path]) -> bool:
+    """Whether given models say themselves what their clusters are called."""
+    return bool(models) and all(load_model(path).legend is not None for path in models.values())
+
+
 def _inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+    # unlike Path.resolve, a link to itself does not end it
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def largest_first(jobs: Sequence[Job], sizes: dict[str, int]) -> list[Job]:

@@ -24,11 +24,11 @@ from rsseg.publish.report.html import (
 from rsseg.publish.report.style import STYLE
 
 MOST = 500
-"""Scenes that the page shows with their maps, and failures of a kind that it lists; the tables have them all."""
+"""Scenes that the page shows with their maps, and failures that it lists; the tables have them all."""
 
 _OWN = """
 .failure summary { cursor: pointer; } .failure { margin: .3rem 0 1rem; }
-thead th { overflow-wrap: normal; } .failed tbody th { min-width: 6.5rem; }
+thead th { overflow-wrap: normal; } .files tbody th { min-width: 9rem; } .failed tbody th { min-width: 6.5rem; }
 .scenes { width: 100%; } .scenes td, .scenes th { vertical-align: top; max-width: none; }
 .scenes tbody th { width: 20rem; } .scenes th .note { display: block; font-size: .9em; font-weight: 400; }
 .scenes .map { display: inline-block; width: 9rem; margin: 0 1rem .5rem 0; vertical-align: top; }
@@ -39,7 +39,11 @@ thead th { overflow-wrap: normal; } .failed tbody th { min-width: 6.5rem; }
 .state .done { background: #009e73; } .state .failed { background: #d55e00; }
 @media screen and (max-width: 40rem) { dl div { flex-direction: column; gap: 0; } dt { flex-basis: auto; }
   h1 { font-size: 1.4rem; } .share { min-width: 8rem; } th, td { padding: .22rem .4rem; }
-  .scenes thead { display: none; } .scenes tr, .scenes th, .scenes td { display: block; width: auto; border: 0; }
+  .scenes thead, .failed thead { display: none; } .failed { width: 100%; }
+  .scenes tr, .scenes th, .scenes td, .failed tr, .failed td { display: block; width: auto; border: 0; }
+  .failed th { display: block; border: 0; } .failed td { max-width: none; } .failed td.n { text-align: left; }
+  .failed td.n::before { content: "Scenes: "; } .failed td:last-child::before { content: "\\2192\\a0"; }
+  .failed tr { border-bottom: 1px solid var(--line); padding: .4rem 0; }
   .scenes tbody th { width: auto; } .scenes tr { border-bottom: 1px solid var(--line); padding: .4rem 0; }
   .scenes .map, .scenes img { width: 8.2rem; } .scenes img { height: 6.15rem; } .scenes .map { margin-right: .6rem; } }
 @media screen and (prefers-color-scheme: dark) {
@@ -116,7 +120,8 @@ def _failures(failed: Sequence[Outcome]) -> Section:
     kinds = sorted(counts, key=lambda kind: (-counts[kind], kind))
     rows = [[name(kind), counts[kind], *_told(failed, kind)] for kind in kinds]
     overview = table("Failures by kind", ["Kind", "Scenes", "Most frequent cause", "What to do"], rows, class_="failed")
-    lists = [_failed(kind, [item for item in failed if item.kind == kind]) for kind in kinds]
+    most = max(10, MOST // len(kinds))
+    lists = [_failed(kind, [item for item in failed if item.kind == kind], most) for kind in kinds]
     again = "The same command tries again what may have passed; --retry-failed tries all. failures.csv lists them all."
     return Section("Failures", join([tag("p", again), overview, *lists]))
 
@@ -131,12 +136,12 @@ def _told(failed: Sequence[Outcome], kind: str) -> Iterator[Html]:
         yield tag("td", name(in_a_line(text, 300)), more if count else "")
 
 
-def _failed(kind: str, items: Sequence[Outcome]) -> Html:
+def _failed(kind: str, items: Sequence[Outcome], most: int) -> Html:
     rows = [
         [name(in_a_line(item.name, 120)), _told_cell(item.place, 200), _told_cell(item.cause), _told_cell(item.remedy)]
-        for item in items[:MOST]
+        for item in items[:most]
     ]
-    caption = join([name(kind), f": {_shown(len(items))}"])
+    caption = join([name(kind), f": {_shown(len(items), most)}"])
     listed = table(caption, ["Scene", "In the archive", "Cause", "What to do"], rows, class_="failed")
     title = join([name(kind), f": {number(len(items))} scene{'' if len(items) == 1 else 's'}"])
     return tag("details", tag("summary", title), listed, class_="failure")
@@ -146,8 +151,8 @@ def _told_cell(text: str, longest: int = 400) -> Html:
     return tag("td", name(in_a_line(text, longest)))
 
 
-def _shown(total: int) -> str:
-    return f"the first {MOST} of {number(total)}" if total > MOST else number(total)
+def _shown(total: int, most: int = MOST) -> str:
+    return f"the first {most} of {number(total)}" if total > most else number(total)
 
 
 def _classes(shares: Sequence[Shares]) -> Section | None:

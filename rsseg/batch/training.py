@@ -3,15 +3,16 @@
 import json
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rsseg.batch.names import Job
+from rsseg.batch.sample_legend import is_named, named_model, naming_nodes, unnamed
 from rsseg.batch.worker import Told, Work, gpu_of
 from rsseg.errors import InputError, RssegError, RssegWarning, UsageError
 from rsseg.files import sweep, write_text
-from rsseg.pipeline.cache import FOLDER, Cache
+from rsseg.pipeline.cache import FOLDER, Cache, Node
 from rsseg.pipeline.configuration import PipelineConfig, load_pipeline
 from rsseg.pipeline.nodes import nodes_of
 from rsseg.pipeline.plan import Machine, Plan, make_plan
@@ -59,32 +60,31 @@ def trained_models(sample: Sample, jobs: Sequence[Job], work: Work, config: Pipe
         return None
     try:
         plan = _plan(sample, chosen, work, config)
+        cache = Cache(sample.folder)
+        finished = all(cache.finished(node) for node in _nodes(plan, config))
     except RssegError:
         return None
-    cache = Cache(sample.folder)
-    if not all(cache.finished(node) for node in _nodes(plan)):
-        return None
-    return {model.entry: plan.model(model) for model in plan.models}
+    return _models(plan, config) if finished else None
 
 
-def train_sample(sample: Sample, jobs: Sequence[Job], work: Work) -> dict[str, str]:
-    """Train the pipeline's models on a sample of the archive; returns name -> file. It runs on a worker.
+def train_sample(sample: Sample, jobs: Sequence[Job], work: Work, pipeline: Path) -> dict[str, Path]:
+    """Train the pipeline's models on a sample of the archive, and name them; returns name -> file. It runs on a worker.
 
     Scenes that cannot be read are passed over, and told. The sample is kept while its scenes are in the archive, so
     that an archive may grow without all its maps changing.
 
     Raises: any RssegError.
     """
-    reporter, config = Told("training"), load_pipeline(str(work.pipeline))
+    reporter, config = Told("training"), load_pipeline(str(pipeline))
     sweep(sample.folder)
     chosen = kept_sample(sample, jobs) or _choose(sample, jobs, work, config, reporter)
     with gpu_of(work) as device:
         plan = _plan(sample, chosen, work, config, device, reporter)
-        nodes, cache = _nodes(plan), Cache(sample.folder)
+        nodes, cache = _nodes(plan, config), Cache(sample.folder)
         check_nodes(cache, nodes)
         write_configuration(config, sample.folder / "run.yaml")
         run_nodes(cache, nodes, reporter)
-    return {model.entry: str(plan.model(model)) for model in plan.models}
+    return _models(plan, config)
 
 
 def for_sample(config: PipelineConfig, pipeline: str) -> PipelineConfig:
@@ -142,9 +142,10 @@ def _read(scene: Scene) -> None:
 def _plan(
     sample: Sample, jobs: Sequence[Job], work: Work, config: PipelineConfig, device: str = "cpu", reporter: Any = None
 ) -> Plan:
-    """The run of the sample: its conversions and trainings, without maps."""
-    plan = _plan_of(jobs, work, config.model_copy(update={"pictures": False}), sample.folder, device, reporter)
-    return replace(plan, models=[replace(model, applied_to=()) for model in plan.models])
+    """The run of the sample: conversions and trainings, and maps of clusters where these are to be named."""
+    segment = config.segment.model_copy(update={"refine": None, "confidence": False})
+    plain = {"pictures": False, "consensus": False, "segment": segment}
+    return _plan_of(jobs, work, unnamed(config).model_copy(update=plain), sample.folder, device, reporter)
 
 
 def _plan_of(
@@ -166,6 +167,13 @@ def _plan_of(
     )
 
 
-def _nodes(plan: Plan) -> list[Any]:
-    """The stages before maps."""
-    return [node for node in nodes_of(plan) if node.name.split()[0] in ("toa", "train")]
+def _nodes(plan: Plan, config: PipelineConfig) -> list[Node]:
+    """The stages of the sample's run."""
+    kinds = ("toa", "train", "segment") if is_named(config) else ("toa", "train")
+    nodes = [node for node in nodes_of(plan) if node.name.split()[0] in kinds]
+    return [*nodes, *(naming_nodes(plan, config) if is_named(config) else ())]
+
+
+def _models(plan: Plan, config: PipelineConfig) -> dict[str, Path]:
+    place = named_model if is_named(config) else Plan.model
+    return {model.entry: place(plan, model) for model in plan.models}

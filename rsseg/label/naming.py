@@ -64,6 +64,14 @@ def count_rules(source: LabelMap, scene: Scene, rules: RuleSet, reporter: Report
     return RuleCounts(pixels, met, light, impossible)
 
 
+def summed(parts: Sequence[RuleCounts]) -> RuleCounts:
+    """The counts of clusters that are the same on several maps."""
+    pixels, met, light = (
+        np.sum([getattr(part, name) for part in parts], axis=0) for name in ("pixels", "met", "light")
+    )
+    return RuleCounts(pixels, met, light, sum(part.impossible for part in parts))
+
+
 def by_rules(counts: RuleCounts, rules: RuleSet, made: Mapping[str, str]) -> Legend:
     """Each cluster becomes a class of its own value that is named by the rule that most of its pixels meet.
 

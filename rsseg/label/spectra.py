@@ -1,7 +1,7 @@
 """The mean spectrum of every cluster of a label map, from one pass over map and scene."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,22 @@ def cluster_spectra(source: LabelMap, scene: Scene, reporter: Reporter = SILENT)
     means = np.where(counts[:, None] > 0, moments.means * scales + scene.offsets, 0.0)
     variances = moments.variances * scales**2
     return ClusterSpectra(scene.band_names, pixels, counts, means, variances)
+
+
+def pooled_spectra(parts: Sequence[ClusterSpectra]) -> ClusterSpectra:
+    """The spectra of clusters that are the same on several maps, over all their pixels.
+
+    All parts have the same bands in the same units.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    counts = np.array([part.counts for part in parts])[:, :, None]
+    means, variances = (np.array([getattr(part, name) for part in parts]) for name in ("means", "variances"))
+    total = np.maximum(counts.sum(axis=0), 1)
+    mean = (counts * means).sum(axis=0) / total
+    variance = (counts * (variances + (means - mean) ** 2)).sum(axis=0) / total
+    pixels = np.sum([part.pixels for part in parts], axis=0)
+    return ClusterSpectra(parts[0].bands, pixels, counts.sum(axis=0)[:, 0], mean, variance)
 
 
 def spectra_of_unmet(

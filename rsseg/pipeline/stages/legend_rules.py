@@ -1,15 +1,20 @@
 """Part of the stage ``legend``: clusters are named by the rules that their pixels meet."""
 
+from collections.abc import Mapping, Sequence
+
 import rsseg
 from rsseg.errors import InputError
 from rsseg.label.legend import Legend
 from rsseg.label.maps import LabelMap
-from rsseg.label.naming import RuleCounts, by_rules, count_rules
+from rsseg.label.naming import RuleCounts, by_rules, count_rules, summed
 from rsseg.label.rules import NAMED, REFLECTANCE, Kind, RuleSet, kind_for, order_rules
-from rsseg.label.spectra import cluster_spectra
+from rsseg.label.spectra import cluster_spectra, pooled_spectra
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.class_colours import coloured
 from rsseg.scene.source import Scene
+
+Pair = tuple[LabelMap, Scene]
+"""A map of clusters, and the scene on its grid that it was made of."""
 
 
 def named_by_rules(source: LabelMap, scene: Scene, reporter: Reporter = SILENT) -> Legend:
@@ -20,24 +25,37 @@ def named_by_rules(source: LabelMap, scene: Scene, reporter: Reporter = SILENT) 
 
     Raises: GridError if the scene lies on another grid; InputError if no labelled pixel has valid values.
     """
+    return named_together([(source, scene)], {**origin(source), **scene_of(scene)}, reporter)
+
+
+def named_together(pairs: Sequence[Pair], made: Mapping[str, str], reporter: Reporter = SILENT) -> Legend:
+    """Like ``named_by_rules`` for clusters that are the same on several maps, over all their pixels.
+
+    ``made``: what the legend says of its making. The scenes have the same bands and units.
+    """
+    scene = pairs[0][1]
     kind = kind_for(scene)
     problem = "" if kind == "reflectance" else _why_order(scene)
-    rules, counts = _counted(source, scene, kind, reporter)
+    rules, counts = _counted(pairs, kind, reporter)
     if kind == "reflectance" and not counts.are_reflectance:
         problem = "most of its values are too large for reflectance (--scale gives the right one)"
-        rules, counts = _counted(source, scene, "order", reporter)
+        rules, counts = _counted(pairs, "order", reporter)
     if problem:
         reporter.say(f"{scene.path}: {problem}, so that names only tell the order within this scene")
-    made = {"by": "rules", **origin(source), **scene_of(scene), "rules": rules.kind}
+    made = {"by": "rules", **made, "rules": rules.kind}
     made["rule_share"] = "the part of a cluster's valid pixels that meet its rule; not an accuracy"
     return coloured(by_rules(counts, rules, made | {rule.name: rule.says for rule in rules.rules}))
 
 
-def _counted(source: LabelMap, scene: Scene, kind: Kind, reporter: Reporter) -> tuple[RuleSet, RuleCounts]:
+def _counted(pairs: Sequence[Pair], kind: Kind, reporter: Reporter) -> tuple[RuleSet, RuleCounts]:
     """The rules of a kind and how many pixels meet them."""
-    rules = REFLECTANCE if kind == "reflectance" else order_rules(cluster_spectra(source, scene, reporter), kind)
-    counts = count_rules(source, scene, rules, reporter)
+    if kind == "reflectance":
+        rules = REFLECTANCE
+    else:
+        rules = order_rules(pooled_spectra([cluster_spectra(*pair, reporter) for pair in pairs]), kind)
+    counts = summed([count_rules(*pair, rules, reporter) for pair in pairs])
     if not counts.met.any():
+        source, scene = pairs[0]
         raise InputError(f"{source.path} labels no pixel that has values in {scene.path}; there is nothing to name")
     return rules, counts
 

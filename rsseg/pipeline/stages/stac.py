@@ -15,6 +15,7 @@ from rsseg.progress import SILENT, Reporter
 from rsseg.publish import stac as form
 from rsseg.publish.run_folder import RunFolder, open_run
 from rsseg.publish.stac import CATALOG, Entry
+from rsseg.publish.stac_assets import href
 from rsseg.publish.stac_model import spanned, united
 from rsseg.scene.raster import CACHE_BYTES
 
@@ -37,6 +38,7 @@ def stac(
     output: Path | None = None,
     *,
     time: str | None = None,
+    parent: Path | None = None,
     overwrite: bool = False,
     reporter: Reporter = SILENT,
 ) -> StacResult:
@@ -48,6 +50,7 @@ def stac(
         run: what ``rsseg run`` or ``rsseg map`` wrote.
         output: the catalogue's folder; by default ``stac`` in the run.
         time: when those scenes were taken that do not say it themselves (ISO 8601).
+        parent: the catalogue that this one is a child of; it is the root of both, and need not exist yet.
 
     Raises: InputError if the run is not finished; UsageError.
     """
@@ -72,19 +75,21 @@ def stac(
         for model, id in known.items():
             entries.append(model_item(run, model, id, folders[id], digest, outline, dated))
             task.advance()
-    _write(found, target, entries, files, overwrite)
+    _write(found, target, entries, files, overwrite, None if parent is None else href(parent, target))
     undated = [scene.source.name for scene in scenes if scene.times["datetime"] is None]
     return StacResult(str(target / CATALOG), {id: str(target / files[id]) for id in files}, undated)
 
 
-def _write(run: RunFolder, target: Path, entries: list[Entry], files: Mapping[str, str], overwrite: bool) -> None:
+def _write(
+    run: RunFolder, target: Path, entries: list[Entry], files: Mapping[str, str], overwrite: bool, above: str | None
+) -> None:
     name = run.folder.resolve().name or "run"
     maps = sum(len(scene.maps) for scene in run.scenes)
     told = f"{maps} label map(s) of {len(run.scenes)} scene(s), made by rsseg."
-    content = form.catalog(name, f"rsseg run {name}", told, entries, files)
+    content = form.catalog(name, f"rsseg run {name}", told, entries, files, above)
     with result_folder(target, CATALOG, [run.folder / "run.json"], overwrite) as part:
         for entry in entries:
             place = part / files[entry.id]
             place.parent.mkdir()
-            write_text(place, form.stac_json(form.item(entry, files)))
+            write_text(place, form.stac_json(form.item(entry, files, above)))
         write_text(part / CATALOG, form.stac_json(content))
