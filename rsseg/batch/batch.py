@@ -1,5 +1,6 @@
 """``rsseg batch``: a pipeline over an archive, so that it comes to an end whatever happens on the way."""
 
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -72,35 +73,44 @@ def batch(request: Request, *, display: Display | None = None, reporter: Reporte
         write_names(request.output / FOLDER / "names.json", prepared.names)
         write_configuration(prepared.config, request.output / CONFIGURATION)
         write_configuration(prepared.scene_config, prepared.work.pipeline)
-        result, prepared = _work_through(request, prepared, display)
-        result.files = finish(request, prepared, result.outcomes, display, reporter)
+        outcomes = prepared.settled(request.retry_failed)
+        if len(outcomes) == len(prepared.jobs):
+            result = _result(request, prepared, outcomes, len(outcomes), {})
+            result.files = finish(request, prepared, result.outcomes, display, reporter)
+        else:
+            result, prepared = _with_workers(request, prepared, display, reporter)
         save_provenance(request, prepared, result.as_dict(), result.timings)
     return result
 
 
-def _work_through(request: Request, prepared: Prepared, display: Display) -> tuple[BatchResult, Prepared]:
-    outcomes = prepared.settled(request.retry_failed)
-    before, timings = len(outcomes), dict[str, Timing]()
-    todo = [job for job in prepared.jobs if job.name not in outcomes]
-    if todo:
-        crew = crew_of(request)
-        with scratch_folder(request.output / FOLDER) as scratch, connected(crew, scratch, display.say) as cluster:
-            prepared = replace(prepared, work=replace(prepared.work, threads=crew.threads))
-            if not prepared.trained:
-                display.say(f"training on a sample of {min(request.sample, len(prepared.jobs))} scenes")
-                prepared = prepared.with_models(_trained(cluster, prepared))
-                outcomes = prepared.settled(request.retry_failed)
-                before, todo = len(outcomes), [job for job in prepared.jobs if job.name not in outcomes]
-            display.begin(len(prepared.jobs), before)
-            schedule = Schedule(cluster, prepared.work, display, request.retries, request.on_error)
-            try:
-                schedule.run(largest_first(todo, sizes_of(todo)))
-            finally:
-                display.close()
-            outcomes, timings = {**outcomes, **schedule.outcomes}, schedule.timings
+def _with_workers(
+    request: Request, prepared: Prepared, display: Display, reporter: Reporter
+) -> tuple[BatchResult, Prepared]:
+    """Train, run and finish on a cluster."""
+    crew = crew_of(request)
+    with scratch_folder(request.output / FOLDER) as scratch, connected(crew, scratch, display.say) as cluster:
+        prepared = replace(prepared, work=replace(prepared.work, threads=crew.threads))
+        if not prepared.trained:
+            display.say(f"training on a sample of {min(request.sample, len(prepared.jobs))} scenes")
+            prepared = prepared.with_models(_trained(cluster, prepared))
+        before = prepared.settled(request.retry_failed)
+        todo = [job for job in prepared.jobs if job.name not in before]
+        display.begin(len(prepared.jobs), len(before))
+        schedule = Schedule(cluster, prepared.work, display, request.retries, request.on_error)
+        try:
+            schedule.run(largest_first(todo, sizes_of(todo)))
+        finally:
+            display.close()
+        result = _result(request, prepared, {**before, **schedule.outcomes}, len(before), schedule.timings)
+        result.files = finish(request, prepared, result.outcomes, display, reporter, cluster.spread)
+    return result, prepared
+
+
+def _result(
+    request: Request, prepared: Prepared, outcomes: dict[str, Outcome], before: int, timings: dict[str, Timing]
+) -> BatchResult:
     ordered = [outcomes[job.name] for job in prepared.jobs if job.name in outcomes]
-    left = len(prepared.jobs) - len(ordered)
-    return BatchResult(str(request.output), ordered, before, left, timings=timings), prepared
+    return BatchResult(str(request.output), ordered, before, len(prepared.jobs) - len(ordered), timings=timings)
 
 
 def crew_of(request: Request) -> Crew:
@@ -121,16 +131,22 @@ def sizes_of(jobs: list[Job]) -> dict[str, int]:
 
 
 def _trained(cluster: Cluster, prepared: Prepared) -> dict[str, Path]:
-    """The sample's models, trained on a worker."""
+    """The sample's models, trained on a worker; a training that was interrupted goes on from its checkpoint."""
     assert prepared.sample is not None
     arguments = (prepared.sample, prepared.jobs, prepared.work, prepared.work.output / CONFIGURATION)
-    future = cluster.client.submit(train_sample, *arguments, pure=False, retries=0)
-    try:
-        return dict(future.result())
-    except RssegError:
-        raise
-    except Exception as problem:
-        raise ResourceError(
-            f"the worker that trained on the sample ended: {type(problem).__name__}; give workers more with --memory, "
-            "or train on fewer scenes with --sample"
-        ) from problem
+    last = False
+    while True:
+        future = cluster.client.submit(train_sample, *arguments, pure=False, retries=0)
+        try:
+            return dict(future.result())
+        except RssegError:
+            raise
+        except CancelledError:  # with the scheduler
+            cluster.find_again()
+        except Exception as problem:
+            if last:
+                raise ResourceError(
+                    f"the worker that trained on the sample ended twice ({type(problem).__name__}); give workers more "
+                    "with --memory, or train on fewer scenes with --sample"
+                ) from problem
+            last = True

@@ -1,8 +1,9 @@
 """The workers of a batch: a local cluster that it starts itself, or one that is there."""
 
+import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,6 @@ SETTINGS = {
     "distributed.scheduler.work-stealing": False,
     "distributed.worker.daemon": False,
     "distributed.admin.system-monitor.gil.enabled": False,
-    "distributed.logging": {"distributed": "critical", "tornado": "critical", "asyncio": "critical"},
-    "logging": {"distributed": "critical", "tornado": "critical", "asyncio": "critical"},
 }
 
 
@@ -72,7 +71,9 @@ def connected(crew: Crew, scratch: Path, say: Callable[[str], None]) -> Iterator
     Raises: ResourceError if a scheduler does not answer; UsageError if its workers run several threads.
     """
     import dask
+    import distributed  # noqa: F401  # its defaults come with it, and must be there before ours are laid over them
 
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with dask.config.set({**SETTINGS, "temporary-directory": str(scratch)}), Cluster(crew, say) as cluster:
         yield cluster
 
@@ -109,6 +110,16 @@ class Cluster:
         """Whether the scheduler answers."""
         return self.client is not None and self.client.status == "running"
 
+    def spread(self, function: Callable[[Any], str], jobs: Iterable[Any]) -> Iterator[str]:
+        """Do jobs on the workers, like ``map``; a job whose worker is lost is done here."""
+        todo = list(jobs)
+        futures = self.client.map(function, todo, pure=False, retries=0)
+        for job, future in zip(todo, futures, strict=True):
+            try:
+                yield str(future.result())
+            except Exception:
+                yield function(job)
+
     def find_again(self) -> None:
         """After the scheduler was lost, wait for it.
 
@@ -140,7 +151,9 @@ class Cluster:
             threads_per_worker=1,
             processes=True,
             memory_limit=0,  # scenes are watched where they run, and do not spill
-            dashboard_address=None,
+            silence_logs=logging.CRITICAL,  # what matters of workers is said by the batch
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
             host="127.0.0.1",
             security=Security.temporary(),  # other users of the machine must not reach the workers
             env=dict.fromkeys(names, threads),

@@ -21,24 +21,17 @@ from rsseg.batch.common_centres import (
     make_centres,
     most_frequent_kind,
 )
+from rsseg.batch.common_maps import VERSION, MapJob, common_path, is_finished, map_files, map_in_common
 from rsseg.batch.map_facts import map_facts
 from rsseg.batch.outcome import Outcome
 from rsseg.batch.scene_spectra import SceneSpectra, scene_spectra, spectra_path
 from rsseg.errors import RssegError, UsageError
 from rsseg.files import write_text
 from rsseg.label.legend import Legend, LegendClass
-from rsseg.label.legend_file import legend_path, to_yaml
-from rsseg.pipeline.cache import FOLDER
-from rsseg.pipeline.stages.relabel import relabel
+from rsseg.label.legend_file import to_yaml
 from rsseg.progress import SILENT, Reporter
-from rsseg.publish.labels import sidecars
-from rsseg.publish.quicklook import picture_labels
-from rsseg.publish.run_files import read_json
 
-__all__ = ["CommonLegend", "MapJob", "make_common", "map_in_common", "scene_spectra"]
-
-VERSION = 1
-"""Of what is written for a map."""
+__all__ = ["CommonLegend", "MapJob", "common_path", "make_common", "map_in_common", "scene_spectra"]
 
 Key = tuple[str, str]
 """A scene's name and a model's."""
@@ -59,33 +52,8 @@ class CommonLegend:
     written: int = 0
 
 
-@dataclass(frozen=True)
-class MapJob:
-    """One map to write in common classes; plain values, since it may travel to a worker.
-
-    ``labels`` is the clusters' map in the output, ``legend`` what becomes of them as YAML, ``key`` a hash of both.
-    """
-
-    output: Path
-    name: str
-    model: str
-    labels: str
-    legend: str
-    key: str
-
-    @property
-    def target(self) -> Path:
-        """The map to be."""
-        return common_path(self.output, self.name, self.model)
-
-
 Spread = Callable[[Callable[[MapJob], str], Iterable[MapJob]], Iterable[str]]
 """Something that does jobs like ``map``, in any place, and gives the answers in their order."""
-
-
-def common_path(output: Path, name: str, model: str) -> Path:
-    """Where a map in common classes lies."""
-    return output / "scenes" / name / name / "common" / f"{model}.tif"
 
 
 def make_common(
@@ -128,23 +96,6 @@ def make_common(
     classes_by_value = {item.value: item for item in (*names.classes, UNKNOWN)}
     found = tuple(_told(item, output, owners, classes_by_value) for item in outcomes)
     return CommonLegend(output / "legend.yaml", found, refused | failed, written)
-
-
-def map_in_common(job: MapJob) -> str:
-    """Write one map, its sidecars, legend and picture, and then its stamp; returns what went wrong, or nothing."""
-    try:
-        labels, legend = job.output / job.labels, legend_path(job.target)
-        before = _stamp(labels)
-        write_text(legend, job.legend, overwrite=True)
-        relabel(labels, legend, job.target, overwrite=True)
-        if _picture(job).is_file():
-            picture_labels(job.target, job.target.with_suffix(".png"), overwrite=True)
-    except RssegError as problem:
-        return str(problem)
-    outputs = {path.name: _stamp(path) for path in _files(job.target) if path.exists()}
-    content = {"key": job.key, "labels": before, "outputs": outputs}
-    write_text(_stamp_path(job), json.dumps(content, sort_keys=True) + "\n", overwrite=True)
-    return ""
 
 
 def _spectra(
@@ -206,7 +157,7 @@ def _jobs(
         item = spectra[name, model]
         depends = [VERSION, labels[name, model], centres.identity, said, item.model_dump_json()]
         job = MapJob(output, name, model, labels[name, model], "", sha256(json.dumps(depends).encode()).hexdigest())
-        if not _finished(job):
+        if not is_finished(job):
             jobs.append(replace(job, legend=to_yaml(centres.legend_for(item, names))))
     return jobs, len(spectra) - len(jobs)
 
@@ -264,42 +215,11 @@ def _forget(outcomes: Sequence[Outcome], output: Path, kept: Container[Key]) -> 
     """Remove maps in common classes that belong to no map any more, or to one that was refused."""
     for item in outcomes:
         folder = common_path(output, item.name, "any").parent
-        for path in folder.glob("*.tif"):
-            if (item.name, path.stem) not in kept:
-                for one in _files(path):
-                    one.unlink(missing_ok=True)
-
-
-def _finished(job: MapJob) -> bool:
-    known = read_json(_stamp_path(job))
-    outputs = known.get("outputs")
-    if known.get("key") != job.key or known.get("labels") != _stamp(job.output / job.labels):
-        return False
-    if not isinstance(outputs, dict) or job.target.name not in outputs:
-        return False
-    return all(_stamp(job.target.with_name(name)) == stamp for name, stamp in outputs.items())
-
-
-def _files(target: Path) -> list[Path]:
-    """What is written for a map."""
-    return [legend_path(target), *sidecars(target), target.with_suffix(".png"), target]
-
-
-def _picture(job: MapJob) -> Path:
-    """The picture of the clusters' map: where the pipeline makes none, there is none of the classes either."""
-    return job.target.parents[1] / "pictures" / f"{job.model}.png"
-
-
-def _stamp_path(job: MapJob) -> Path:
-    return job.output / FOLDER / "common" / job.name / f"{job.model}.json"
-
-
-def _stamp(path: Path) -> list[int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
+        models = {path.name.removesuffix(end) for end in (".tif", ".legend.yaml") for path in folder.glob(f"*{end}")}
+        for model in models:
+            if (item.name, model) not in kept:
+                for path in map_files(folder / f"{model}.tif"):
+                    path.unlink(missing_ok=True)
 
 
 def _title(key: Key) -> str:

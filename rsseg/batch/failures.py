@@ -7,11 +7,10 @@ from pathlib import Path
 from rsseg.batch.names import Job
 from rsseg.batch.outcome import Outcome
 from rsseg.errors import ResourceError, RssegError
+from rsseg.pipeline.lacks import lack_of
 
 PASSING = (errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR, errno.ENETUNREACH, errno.EHOSTDOWN)
 """Errors of the system that may be gone at the next try."""
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 LEAST_FREE = 8 << 20
 """With fewer bytes free on the output's disk, a failure is put down to that."""
@@ -45,15 +44,23 @@ def failure_of(problem: Exception, job: Job, output: Path) -> Outcome:
         # "what is wrong; what to do", as messages are written
         cause, _, remedy = str(problem).partition("; ")
         return failed(job, type(problem).__name__, cause, remedy=remedy, passing=isinstance(problem, ResourceError))
-    if isinstance(problem, MemoryError):
+    if lack_of(problem) == "memory":
         return failed(job, "memory", "not enough memory", passing=True)
     if isinstance(problem, OSError):
-        where = f" ({problem.filename})" if problem.filename else ""
-        cause = f"{problem.strerror or problem}{where}"
-        passing = problem.errno in PASSING
-        return failed(job, "InputError" if passing else "unexpected", cause, remedy=REMEDIES["worker"], passing=passing)
+        return _of_system(problem, job, output)
     told = f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
     return failed(job, "unexpected", told, remedy=f"report it as a fault of rsseg, with {traceback_path(output, job)}")
+
+
+def _of_system(problem: OSError, job: Job, output: Path) -> Outcome:
+    """An error of the system: one that may pass, one of the product's files, or one that nobody foresaw."""
+    where = f" ({problem.filename})" if problem.filename else ""
+    cause = f"{problem.strerror or problem}{where}"
+    if problem.errno in PASSING:
+        return failed(job, "InputError", cause, remedy=REMEDIES["worker"], passing=True)
+    if where and not Path(str(problem.filename)).absolute().is_relative_to(output):
+        return failed(job, "InputError", cause)
+    return failed(job, "unexpected", cause, remedy=REMEDIES["worker"])
 
 
 def traceback_path(output: Path, job: Job) -> Path:
@@ -62,9 +69,14 @@ def traceback_path(output: Path, job: Job) -> Path:
 
 
 def is_full(problem: Exception, output: Path) -> bool:
-    """Whether the output's disk has no room left, which GDAL does not always say."""
-    if isinstance(problem, OSError) and problem.errno in FULL:
+    """Whether the output's disk has no room left, which GDAL does not always say.
+
+    What an error of ours says of other files than the output's has its own cause, however full the disk is.
+    """
+    if lack_of(problem) == "disk":
         return True
+    if isinstance(problem, RssegError) and str(output) not in str(problem):
+        return False
     try:
         return shutil.disk_usage(output).free < LEAST_FREE
     except OSError:

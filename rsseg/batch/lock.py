@@ -49,17 +49,21 @@ def locked(path: Path, wait: bool, say: Callable[[str], None]) -> Iterator[None]
 
 
 @contextmanager
-def scene_locked(path: Path, name: str) -> Iterator[None]:
+def scene_locked(path: Path, name: str, wait: bool = True) -> Iterator[bool]:
     """Hold one scene of an output, waiting for whoever else works on it: a worker of a scheduler that was lost.
 
-    All scenes share the file ``path``; each locks a byte of its own.
+    All scenes share the file ``path``; each locks a byte of its own. Without ``wait``, false if another holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
+        held = True
         if fcntl is not None:
             place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
-            fcntl.lockf(file, fcntl.LOCK_EX, 1, place)
-        yield
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
+            except BlockingIOError:
+                held = False
+        yield held
 
 
 def try_lock(file: IO[str]) -> bool:

@@ -130,6 +130,8 @@ def _files(folder: Path) -> list[Path]:
     """The files of a scene's results; what is hidden is not of them."""
     found: list[Path] = []
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        # maps in common classes are made after the scene, and are the common legend's to look after
+        later = "common" if Path(place) == folder / folder.name else None
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != later)
         found += [Path(place) / name for name in sorted(names)]
     return found

@@ -15,7 +15,7 @@ from rsseg.batch.names import Job
 from rsseg.batch.outcome import Outcome
 from rsseg.batch.records import Records
 from rsseg.batch.watch import last_words
-from rsseg.batch.worker import TOPIC, Work, run_scene, settle, words_path
+from rsseg.batch.worker import TOPIC, Work, give_up, run_scene, settle, words_path
 from rsseg.errors import ResourceError
 
 OnError = Literal["skip", "fail"]
@@ -165,7 +165,9 @@ class Schedule:
             return
         if outcome.kind in ("time", "memory"):  # the worker could not say so itself
             outcome = replace(outcome, passing=False)
-            settle(Records(self.work.output), job, self.work, outcome)
+            settle(Records(self.work.output), job, self.work, outcome, read=False)
+        elif outcome.passing:
+            give_up(job, self.work)
         self.outcomes[job.name] = outcome
         self.timings[job.name] = Timing(round(seconds, 3), attempt.tries + 1)
         if not outcome.done and self.on_error == "fail":

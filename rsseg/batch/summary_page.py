@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from rsseg.batch.class_shares import ClassShare, Shares, class_shares
 from rsseg.batch.outcome import Outcome
+from rsseg.batch.summary_scenes import MOST, link, scenes_section, shown_of
 from rsseg.label.legend import in_a_line
 from rsseg.publish.report.html import (
     Html,
@@ -23,12 +22,9 @@ from rsseg.publish.report.html import (
 )
 from rsseg.publish.report.style import STYLE
 
-MOST = 500
-"""Scenes that the page shows with their maps, and failures that it lists; the tables have them all."""
-
 _OWN = """
 .failure summary { cursor: pointer; } .failure { margin: .3rem 0 1rem; }
-thead th { overflow-wrap: normal; } .files tbody th { min-width: 9rem; } .failed tbody th { min-width: 6.5rem; }
+thead th { overflow-wrap: normal; } .files tbody th { min-width: 10.5rem; } .failed tbody th { min-width: 6.5rem; }
 .scenes { width: 100%; } .scenes td, .scenes th { vertical-align: top; max-width: none; }
 .scenes tbody th { width: 20rem; } .scenes th .note { display: block; font-size: .9em; font-weight: 400; }
 .scenes .map { display: inline-block; width: 9rem; margin: 0 1rem .5rem 0; vertical-align: top; }
@@ -68,7 +64,7 @@ def summary_page(outcomes: Sequence[Outcome], output: Path, about: Mapping[str, 
         _counts(done, failed, about),
         _failures(failed) if failed else None,
         _classes(class_shares(done, shared)),
-        _scenes(done, output) if done else None,
+        scenes_section(done, output) if done else None,
         _files(output),
     )
     return _document([section for section in found if section is not None], f"{len(outcomes):,} scenes")
@@ -141,7 +137,7 @@ def _failed(kind: str, items: Sequence[Outcome], most: int) -> Html:
         [name(in_a_line(item.name, 120)), _told_cell(item.place, 200), _told_cell(item.cause), _told_cell(item.remedy)]
         for item in items[:most]
     ]
-    caption = join([name(kind), f": {_shown(len(items), most)}"])
+    caption = join([name(kind), f": {shown_of(len(items), most)}"])
     listed = table(caption, ["Scene", "In the archive", "Cause", "What to do"], rows, class_="failed")
     title = join([name(kind), f": {number(len(items))} scene{'' if len(items) == 1 else 's'}"])
     return tag("details", tag("summary", title), listed, class_="failure")
@@ -149,10 +145,6 @@ def _failed(kind: str, items: Sequence[Outcome], most: int) -> Html:
 
 def _told_cell(text: str, longest: int = 400) -> Html:
     return tag("td", name(in_a_line(text, longest)))
-
-
-def _shown(total: int, most: int = MOST) -> str:
-    return f"the first {most} of {number(total)}" if total > most else number(total)
 
 
 def _classes(shares: Sequence[Shares]) -> Section | None:
@@ -180,84 +172,6 @@ def _bar(item: ClassShare, largest: float) -> Iterator[Html]:
     yield tag("td", tag("span", percent(item.share), class_="amount"), bar, class_="share")
 
 
-def _scenes(done: Sequence[Outcome], output: Path) -> Section:
-    rows = [_scene(item, output) for item in done[:MOST]]
-    shown = table(f"Scenes: {_shown(len(done))}", ["Scene", "Maps"], rows, class_="scenes")
-    rest = done[MOST:]
-    if not rest:
-        return Section("Scenes", shown)
-    links = (tag("li", _link(f"scenes/{item.name}/", in_a_line(item.name, 120))) for item in rest)
-    told = tag("summary", f"The other {number(len(rest))} scene{'' if len(rest) == 1 else 's'}")
-    note = paragraphs("summary.parquet has every scene and map with its figures.")
-    return Section("Scenes", join([shown, tag("details", told, note, tag("ul", *links, class_="rest"))]))
-
-
-def _scene(item: Outcome, output: Path) -> list[object]:
-    """What the scene is, and its pictures and maps."""
-    folder = f"scenes/{item.name}"
-    picture, report = f"{folder}/{item.name}/pictures/scene.png", f"{folder}/report.html"
-    lines = [name(in_a_line(item.place, 200)), *map(name, _described(item))]
-    lines += [_link(report, "report")] if (output / report).is_file() else []
-    title = join([_link(f"{folder}/", in_a_line(item.name, 120)), *(tag("span", one, class_="note") for one in lines)])
-    shown = (
-        [tag("span", _picture(picture, picture, "The scene"), "scene", class_="map")]
-        if (output / picture).is_file()
-        else []
-    )
-    return [title, tag("td", *shown, *(_map(item, model, output) for model in sorted(item.maps)))]
-
-
-def _described(item: Outcome) -> list[str]:
-    """Sensor and date, size and CRS, as far as they are known."""
-    facts = item.facts
-    sensor = " ".join(str(facts[key]) for key in ("satellite", "sensor") if facts.get(key))
-    height, width = facts.get("height"), facts.get("width")
-    size = f"{number(height)} \u00d7 {number(width)}" if height and width else ""
-    lines = ((sensor, str(facts.get("time") or "")[:10]), (size, str(facts.get("crs") or "")))
-    return [in_a_line(", ".join(part for part in line if part), 120) for line in lines if any(line)]
-
-
-def _map(item: Outcome, model: str, output: Path) -> Html:
-    """A map's picture where there is one, its name with a link to the map, and its figures.
-
-    Of a scene with models of its own it is the map in the classes of the common legend, with a link to the other.
-    """
-    common = item.facts.get("common", {}).get(model)
-    found = common or item.facts.get("maps", {}).get(model, {})
-    path = common["path"] if common else item.maps[model]
-    picture = f"scenes/{item.name}/{item.name}/pictures/{model}.png"
-    if common and (output / path).with_suffix(".png").is_file():
-        picture = str(Path(path).with_suffix(".png").as_posix())
-    shown = _picture(picture, picture, f"Map by {model}") if (output / picture).is_file() else ""
-    own = [", ", _link(item.maps[model], "own clusters")] if common else []
-    lines = [tag("span", line, class_="note") for line in _figures(found)]
-    return tag("span", shown, _link(path, in_a_line(model, 40)), *own, *lines, class_="map")
-
-
-def _figures(found: Mapping[str, Any]) -> Iterator[str]:
-    if not found:
-        return
-    yield f"{number(found['found'])} class{'' if found['found'] == 1 else 'es'}"
-    yield f"{percent(found['labelled'], 0)} labelled"
-    if found.get("largest") is not None:
-        yield f"largest {percent(found['largest'], 0)}"
-    if found.get("confidence") is not None:
-        yield f"mean vote {percent(found['confidence'], 0)}"
-
-
-def _picture(path: str, target: str, text: str) -> Html:
-    return tag("a", tag("img", src=_address(path), alt=text, loading="lazy"), href=_address(target))
-
-
-def _link(path: str, text: str) -> Html:
-    return tag("a", name(text), href=_address(path))
-
-
-def _address(path: str) -> str:
-    """A path below the page as an address; what a name holds can never be read as a scheme or a query."""
-    return "./" + quote(path.encode("utf-8", "surrogateescape"))
-
-
 def _amount(item: ClassShare, hectares: bool) -> Html:
     return tag("td", number(item.hectares, 1) if hectares else number(item.pixels), class_="n")
 
@@ -269,6 +183,6 @@ def _files(output: Path) -> Section:
         ("catalog.json", "STAC catalogue of all scenes and maps"),
     )
     legend = [("legend.yaml", "the common legend")] if (output / "legend.yaml").is_file() else []
-    rows = [[_link(file, file), text] for file, text in (*told, *legend)]
-    rows += [[_link(path.name, path.name), "mosaic of the maps"] for path in sorted(output.glob("*.vrt"))]
+    rows = [[link(file, file), text] for file, text in (*told, *legend)]
+    rows += [[link(path.name, path.name), "mosaic of the maps"] for path in sorted(output.glob("*.vrt"))]
     return Section("Files", table("In this folder", ["File", "What it is"], rows, class_="files"))

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import importlib
 import shutil
 import threading
 import traceback
@@ -9,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +57,12 @@ class Work:
 
 def run_scene(job: Job, work: Work) -> dict[str, Any]:
     """Run the pipeline on a scene in its folder and record how it ended; returns the outcome as plain values."""
-    with ONE, scene_locked(work.output / FOLDER / "busy", job.name):
+    with ONE, scene_locked(busy_path(work.output), job.name):
         records = Records(work.output)
         before = records.settled(job, work.key, work.limits)
-        if before:  # by a worker whose scheduler was lost
+        if before and before.done:  # by a worker whose scheduler was lost
             return before.as_dict()
+        _load()
         with watched(work.limits, words_path(work.output, job)):
             outcome = _tried(job, work)
             settle(records, job, work, outcome)
@@ -67,8 +70,11 @@ def run_scene(job: Job, work: Work) -> dict[str, Any]:
         return outcome.as_dict()
 
 
-def settle(records: Records, job: Job, work: Work, outcome: Outcome) -> None:
-    """Record a scene's end; one that failed for good leaves nothing behind."""
+def settle(records: Records, job: Job, work: Work, outcome: Outcome, *, read: bool = True) -> None:
+    """Record a scene's end; one that failed for good leaves nothing behind.
+
+    Without ``read``, the product's files are not opened: reading them may be what took too long.
+    """
     folder = work.output / "scenes" / job.name
     if not outcome.done:
         sweep(folder)
@@ -80,12 +86,30 @@ def settle(records: Records, job: Job, work: Work, outcome: Outcome) -> None:
     else:
         shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):  # without a record, the scene is looked at again
-        records.write(job, work.key, work.limits, outcome, content_of(job.path, known))
+        records.write(job, work.key, work.limits, outcome, content_of(job.path, known) if read else {})
+
+
+def give_up(job: Job, work: Work) -> None:
+    """Remove what the tries of a scene left behind, unless a worker that was lost from sight is still at it."""
+    with scene_locked(busy_path(work.output), job.name, wait=False) as held:
+        if held:
+            shutil.rmtree(work.output / "scenes" / job.name, ignore_errors=True)
+
+
+def busy_path(output: Path) -> Path:
+    """The file in which scenes are locked."""
+    return output / FOLDER / "busy"
 
 
 def words_path(output: Path, job: Job) -> Path:
     """Where a worker that ends itself says why."""
     return output / FOLDER / "ended" / f"{job.name}.json"
+
+
+def _load() -> None:
+    """Import what a scene needs, which takes seconds in a new worker and is not of the scene's time."""
+    for module in ("run", "stac"):
+        importlib.import_module(f"rsseg.pipeline.stages.{module}")
 
 
 def _tried(job: Job, work: Work) -> Outcome:
@@ -203,7 +227,12 @@ def _hearing(reporter: Told) -> Iterator[None]:
 def _give_back() -> None:
     """Return a scene's memory to the system, or the next one would be charged for it."""
     gc.collect()
-    if not gc.get_freeze_count():
-        gc.freeze()  # libraries have a million objects, which need not be looked through after every scene
+    _freeze()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@cache
+def _freeze() -> None:
+    """Libraries have a million objects, which need not be looked through after every scene."""
+    gc.freeze()

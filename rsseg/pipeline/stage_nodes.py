@@ -14,8 +14,8 @@ VERSIONS = {
     "refine": 1,
     "merge": 1,
     "name": 2,
-    "consensus": 3,
-    "evaluate": 3,
+    "consensus": 4,
+    "evaluate": 4,
     "sweep": 1,
     "cross-scene": 1,
 }

@@ -88,8 +88,14 @@ def _time_of(said: object) -> str | None:
         return None
 
 
-def item(entry: Entry, files: Mapping[str, str]) -> dict[str, Any]:
-    """An item's content; ``files`` is each entry's file by its id, relative to the catalogue."""
+def item(entry: Entry, files: Mapping[str, str], above: str | None = None) -> dict[str, Any]:
+    """An item's content.
+
+    Args:
+        entry: what is particular to it.
+        files: each entry's file by its id, relative to the catalogue.
+        above: the address, from the catalogue's folder, of the catalogue that this one is a child of.
+    """
     outline, properties = entry.outline, {"title": entry.title, **entry.properties}
     content: dict[str, Any] = {
         "type": "Feature",
@@ -100,7 +106,7 @@ def item(entry: Entry, files: Mapping[str, str]) -> dict[str, Any]:
         **({"bbox": outline[1]} if outline else {}),
         "properties": properties,
         "links": [
-            {"rel": "root", "href": f"../{CATALOG}", "type": "application/json"},
+            {"rel": "root", "href": f"../{above or CATALOG}", "type": "application/json"},
             {"rel": "parent", "href": f"../{CATALOG}", "type": "application/json"},
             *({"rel": rel, "href": f"../{files[id]}", "type": "application/geo+json"} for rel, id in entry.links),
         ],
@@ -110,9 +116,14 @@ def item(entry: Entry, files: Mapping[str, str]) -> dict[str, Any]:
 
 
 def catalog(
-    id: str, title: str, description: str, entries: Sequence[Entry], files: Mapping[str, str]
+    id: str,
+    title: str,
+    description: str,
+    entries: Sequence[Entry],
+    files: Mapping[str, str],
+    above: str | None = None,
 ) -> dict[str, Any]:
-    """The catalogue's content."""
+    """The catalogue's content; ``files`` and ``above`` as of ``item``."""
     items = [
         {"rel": "item", "href": f"./{files[entry.id]}", "type": "application/geo+json", "title": entry.title}
         for entry in entries
@@ -123,7 +134,11 @@ def catalog(
         "id": id,
         "title": title,
         "description": description,
-        "links": [{"rel": "root", "href": f"./{CATALOG}", "type": "application/json"}, *items],
+        "links": [
+            {"rel": "root", "href": above or f"./{CATALOG}", "type": "application/json"},
+            *([{"rel": "parent", "href": above, "type": "application/json"}] if above else []),
+            *items,
+        ],
     }
 
 

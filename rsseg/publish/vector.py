@@ -28,6 +28,9 @@ from rsseg.scene.grid import Grid
 LAYER = "polygons"
 GEOMETRY = "geom"
 
+METADATA = "rsseg"
+"""The key of what a file says of its making."""
+
 
 @dataclass(frozen=True)
 class VectorFormat:
@@ -122,14 +125,19 @@ def cut(text: str, limit: int) -> str:
     return text.encode("utf-8")[:limit].decode("utf-8", "ignore")
 
 
-def write_vector(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], grid: Grid) -> None:
+def write_vector(
+    path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], grid: Grid, provenance: str | None = None
+) -> None:
     """Write batches of polygons with a last column ``geom`` of WKB to ``path`` itself.
+
+    ``provenance``: a text that is kept as the metadata ``rsseg`` of a GeoPackage's layer or a GeoParquet file, and as
+    the description of FlatGeobuf and GeoJSON; a Shapefile has no place for it.
 
     Raises: RssegError if it cannot be written; whatever ``batches`` raises.
     """
     kind = vector_format(path, grid.crs)
     if kind.driver is None:
-        _write_parquet(path, schema, batches, grid)
+        _write_parquet(path, schema, batches, grid, {METADATA: provenance} if provenance else {})
         return
     source = _Source(batches)
     try:
@@ -142,7 +150,7 @@ def write_vector(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch
                 geometry_name=GEOMETRY,
                 geometry_type="Polygon",
                 crs=grid.crs,
-                layer_options=kind.layer_options,
+                **_told(kind, provenance),
             )
     finally:
         # through the C interface of Arrow only the text of an exception comes
@@ -191,11 +199,25 @@ class _Source:
             raise
 
 
-def _write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], grid: Grid) -> None:
+def _told(kind: VectorFormat, provenance: str | None) -> dict[str, Any]:
+    """GDAL's options for a layer, those that keep its provenance included."""
+    options = dict(kind.layer_options or {})
+    if provenance is None or kind.driver == "ESRI Shapefile":
+        return {"layer_options": options}
+    if kind.driver == "GPKG":
+        return {"layer_options": options, "layer_metadata": {METADATA: provenance}}
+    return {"layer_options": {**options, "DESCRIPTION": provenance}}
+
+
+def _write_parquet(
+    path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], grid: Grid, metadata: Mapping[str, str]
+) -> None:
     crs = CRS.from_wkt(grid.crs).to_json_dict() if grid.crs else None
     column = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": crs, "orientation": "counterclockwise"}
     geo = {"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}}
-    with pq.ParquetWriter(path, schema.with_metadata({"geo": json.dumps(geo)}), compression="zstd") as writer:
+    with pq.ParquetWriter(
+        path, schema.with_metadata({"geo": json.dumps(geo), **metadata}), compression="zstd"
+    ) as writer:
         for batch in batches:
             writer.write_batch(batch)
 

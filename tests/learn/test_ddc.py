@@ -6,8 +6,8 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from distributed import in_processes
 from numpy.typing import NDArray
+from processes import in_processes
 from tiny import CPU, blocks_scene, samples_of, scene_of
 from torch import Tensor
 

@@ -13,7 +13,7 @@ from warnings import catch_warnings, simplefilter
 
 import pytest
 import torch
-from distributed import in_processes
+from processes import in_processes
 from scenes import write_scene
 from tiny import CPU, blocks_scene, samples_of, scene_of
 from torch import Tensor, nn

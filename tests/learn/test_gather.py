@@ -1,7 +1,7 @@
 """Batch statistics over processes: values and gradients of one process."""
 
 import torch
-from distributed import in_processes
+from processes import in_processes
 from torch import Tensor, nn
 
 from rsseg.learn.gather import stacked, summed

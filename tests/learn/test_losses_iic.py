@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from distributed import in_processes
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import in_processes
 from torch import Tensor
 
 from rsseg.learn.losses.iic import EPSILON, iic_loss, information, joint, normalised

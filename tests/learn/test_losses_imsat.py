@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from distributed import in_processes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import in_processes
 from torch import Tensor, nn
 
 from rsseg.learn.losses.imsat import (

@@ -1,8 +1,8 @@
 """The stage ``consensus``: label maps of one place against each other and, if there is one, against a reference."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from rsseg.label.maps import LabelMap, Resample
 from rsseg.label.reference import Reference, open_reference
 from rsseg.label.scores import ReferenceConsensus, assignments, class_codes, reference_consensus
 from rsseg.pipeline.folders import result_folder
+from rsseg.pipeline.made_from import made_from
 from rsseg.pipeline.stages.consensus_rasters import AGREEMENT, COUNT, ENTROPY, UNANIMOUS, VOTE, write_rasters
 from rsseg.pipeline.stages.consensus_tables import mean_matrix, write_pairs, write_reference
 from rsseg.progress import SILENT, Reporter
@@ -38,7 +39,7 @@ class Consensus:
 
     ``pairs`` compares every two maps, brought together as ``reduce`` asked and ``frame`` says; ``tables`` are their
     contingencies, (256, 256). ``agreement`` is the share of the ``pixels``, those valid in all maps, on which all say
-    the same. ``clusters`` has each map's cluster names by value.
+    the same. ``clusters`` has each map's cluster names by value; for ``provenance`` see ``made_from``.
     """
 
     names: tuple[str, ...]
@@ -50,6 +51,7 @@ class Consensus:
     agreement: float
     clusters: tuple[dict[int, str], ...]
     reference: ReferenceConsensus | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def pivot(self) -> str:
@@ -75,6 +77,7 @@ class Consensus:
             "mean_matched_jaccard": mean_matrix(self.names, self.pairs).tolist(),
             "pairs": [pair.as_dict() for pair in self.pairs],
             "reference": self.reference.as_dict() if self.reference else None,
+            "provenance": dict(self.provenance),
         }
 
 
@@ -123,6 +126,7 @@ def consensus(
         if reference is not None:
             truth = stack.enter_context(open_reference(reference, maps[0].grid, labels[0], field, resample))
         result = _compare(maps, truth, reduce, pivot, folder, reporter)
+        result = replace(result, provenance=made_from(labels, reference))
         _write_tables(result, folder)
     return result
 

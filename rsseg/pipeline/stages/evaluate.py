@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from rsseg.label.reference import PointReference, Reference, Split, open_referen
 from rsseg.label.sample_design import read_design
 from rsseg.label.segmentation_scores import Regions
 from rsseg.pipeline.folders import result_folder
+from rsseg.pipeline.made_from import made_from
 from rsseg.pipeline.stages.evaluate_regions import Comparison, compare_segmentations
 from rsseg.pipeline.stages.evaluate_sample import evaluate_sample
 from rsseg.pipeline.stages.evaluation import Compared, Evaluation, Fit
@@ -90,6 +92,7 @@ def evaluate(
                 source, truth, field, resample, split if held_out else None, fit_reference, stack, reporter
             )
             result = _score(source, truth, fitted, mapping, comparison, reporter)
+        result = replace(result, provenance=made_from([labels], reference))
         if folder is not None:
             write_evaluation(result, folder)
     return result

@@ -1,6 +1,7 @@
 """What the stage ``evaluate`` finds."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -83,7 +84,7 @@ class Evaluation:
     """A label map's scores; ``table`` (clusters, classes) counts the pixels that map and reference both label.
 
     ``unlabelled`` counts reference pixels where the map has no data, which enter no score. With points as the reference
-    all counts are of points, and there is no segmentation.
+    all counts are of points, and there is no segmentation. For ``provenance`` see ``made_from``.
     """
 
     compared: Compared
@@ -96,6 +97,7 @@ class Evaluation:
     fit: Fit | None = None
     estimates: Estimates | None = None
     remarks: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -172,6 +174,7 @@ class Evaluation:
                 "columns": list(self.classes),
                 "counts": self.table.tolist(),
             },
+            "provenance": dict(self.provenance),
         }
 
     def _assignment(self, name: Assignment) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The stage ``vectorize``: the regions of a label map as polygons, with class, area, mean values and style."""
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from rsseg.label.polygons import polygons
 from rsseg.label.polygons_sums import PixelSums
 from rsseg.label.spectra import check_same_grid
 from rsseg.pipeline.aoi import aoi_files
+from rsseg.pipeline.made_from import made_from
 from rsseg.progress import SILENT, Reporter
 from rsseg.publish.labels import sidecars
 from rsseg.publish.tables import records_csv
@@ -125,7 +127,7 @@ def vectorize(
         output.parent.mkdir(parents=True, exist_ok=True)
         folder = stack.enter_context(scratch_folder(output.parent))
         part = folder / output.name
-        write_vector(part, table.schema, table.batches(found), source.grid)
+        write_vector(part, table.schema, table.batches(found), source.grid, json.dumps(made_from([labels])))
         _check_found(table, labels, minimum, reporter)
         _write_beside(part, table)
         _publish(folder, targets)
