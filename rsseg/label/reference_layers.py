@@ -13,6 +13,7 @@ from rsseg.errors import GridError, InputError, UsageError
 from rsseg.label.split import Split, fit_units
 from rsseg.scene.grid import Grid
 from rsseg.scene.polygons import box_text, layer_of
+from rsseg.scene.vectors import check_vector
 
 _LOST = (
     " (points of rsseg sample are known by the table beside them, rsseg_sample or STEM.strata.csv: keep it with them)"
@@ -40,10 +41,11 @@ class InMemory:
 
 
 def is_vector(path: Path) -> bool:
-    """Whether a reference is polygons or points rather than a raster."""
+    """Whether a reference is polygons or points rather than a raster; kinds of files that lead elsewhere are neither."""
     try:
+        check_vector(path)
         return len(pyogrio.list_layers(path)) > 0
-    except DataSourceError:
+    except (InputError, DataSourceError):
         return False
 
 

@@ -192,7 +192,7 @@ class PatchGrid:
         if height < patch or width < patch:
             raise GridError(
                 f"the scene is {height} x {width} pixels, smaller than a patch of {patch} x {patch}; "
-                "choose a smaller --patch"
+                "choose a smaller --patch (of a trained model: train another one)"
             )
         return cls(Axis(height, patch, stride), Axis(width, patch, stride))
 

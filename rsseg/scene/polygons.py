@@ -18,6 +18,7 @@ from rasterio.warp import transform_bounds
 from rsseg.errors import GridError, InputError
 from rsseg.scene.grid import Grid
 from rsseg.scene.raster import gdal_errors
+from rsseg.scene.vectors import check_vector
 
 PIECES = 64
 """Edges are cut to this part of the raster's diagonal before they change their CRS: what is straight in one coordinate
@@ -27,8 +28,9 @@ system is bent in another, by 60 m over a scene of 90 km at 20 degrees latitude,
 def layer_of(path: Path) -> str:
     """The one layer of geometries of a vector file.
 
-    Raises: InputError if there are none, or several.
+    Raises: InputError if there are none, or several, or if the file is of a kind that names others.
     """
+    check_vector(path)
     layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
     if not layers:
         raise InputError(f"{path} is a table without geometries; give a GeoPackage, GeoJSON or Shapefile")
@@ -96,8 +98,6 @@ def burnt(
 
 
 def _read(path: Path) -> Any:
-    if not path.exists():
-        raise InputError(f"{path} does not exist")
     try:
         frame = geopandas.read_file(path, layer=layer_of(path), columns=[])
     except (DataSourceError, DataLayerError) as problem:

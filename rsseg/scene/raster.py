@@ -1,9 +1,7 @@
 """Rasters on disk: opening them with clear errors, comparing their grids, and the one writer of GeoTIFF and COG."""
 
-import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,17 +9,16 @@ from typing import Any
 import numpy as np
 import rasterio
 import rasterio.shutil
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from rsseg.errors import InputError, RssegError
 from rsseg.scene.formats import Compression, OverviewResampling
+from rsseg.scene.gdal import CACHE_BYTES, gdal_errors, quiet
 from rsseg.scene.grid import Grid, Transform, Window
+from rsseg.scene.opening import DRIVERS, open_raster
 
-# Formats that hold one image each. Left out: those that fetch from the network, run code, or hold many sub-datasets.
-DRIVERS = ("GTiff", "VRT", "JP2OpenJPEG", "HFA", "ENVI", "EHdr", "ERS", "PCIDSK", "RST", "SAGA", "PNG", "JPEG", "BMP")
+__all__ = ["CACHE_BYTES", "DRIVERS", "gdal_errors", "open_raster"]  # the rest of what is public is defined here
 
 LEVELS = {"deflate": 4, "zstd": 3}
 """Compression levels: GDAL's defaults, 6 and 9, take three to four times as long for files 1 to 3 % smaller."""
@@ -29,30 +26,10 @@ LEVELS = {"deflate": 4, "zstd": 3}
 BLOCK = 512
 """Side of a tile of every raster written, in pixels."""
 
-CACHE_BYTES = 256 << 20
-"""GDAL's block cache while rasters are streamed; its own default is 5 % of the machine's memory."""
-
-# where no one else said so; GDAL reads it when the first raster is opened
-os.environ.setdefault("GDAL_CACHEMAX", str(CACHE_BYTES >> 20))
-
 
 def to_rasterio(window: Window) -> RasterWindow:
     """A window as rasterio wants it."""
     return RasterWindow(window.col, window.row, window.width, window.height)
-
-
-@contextmanager
-def gdal_errors(action: str, kind: type[RssegError] = InputError) -> Iterator[None]:
-    """Turn GDAL's complaints into one sentence: ``cannot ACTION (GDAL: reason)``.
-
-    Raises: ``kind``.
-    """
-    try:
-        yield
-    except (RasterioError, CRSError, CPLE_BaseError) as problem:
-        # "Read failed. See previous exception for details." hides the reason in its cause
-        reason = " ".join(str(problem.__cause__ or problem).split())
-        raise kind(f"cannot {action} (GDAL: {reason})") from problem
 
 
 def check_whole(path: Path) -> None:
@@ -62,7 +39,7 @@ def check_whole(path: Path) -> None:
     Raises: RssegError.
     """
     size = path.stat().st_size
-    with gdal_errors(f"write {path}; is the disk full?", RssegError), _quiet(), rasterio.open(path) as dataset:
+    with gdal_errors(f"write {path}; is the disk full?", RssegError), quiet(), rasterio.open(path) as dataset:
         ends = [
             _tile_end(dataset, band, row, col)
             for band in dataset.indexes
@@ -76,40 +53,6 @@ def _tile_end(dataset: rasterio.DatasetReader, band: int, row: int, col: int) ->
     """One past the last byte of a tile, or None where it was never written."""
     place = [dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band) for what in ("OFFSET", "SIZE")]
     return None if None in place else int(place[0]) + int(place[1])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Rasters without georeference are fine here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
-
-
-def open_raster(path: Path | str) -> rasterio.DatasetReader:
-    """Open a raster of a known format for reading; ``path`` may be GDAL's name of a file in an archive.
-
-    Raises: InputError if it is missing, empty, or no raster of a format in ``DRIVERS``.
-    """
-    name = str(path)
-    if not name.startswith("/vsi"):
-        _check_file(Path(name))
-    with _quiet(), gdal_errors(f"read {name}: it is no raster of a known format, or it is damaged"):
-        dataset = rasterio.open(name)
-    if dataset.driver in DRIVERS and dataset.count > 0:
-        return dataset
-    found = f"a {dataset.driver} file" if dataset.count else "only sub-datasets"
-    dataset.close()
-    raise InputError(f"{name} is {found}, which is not read as a scene; convert it to a GeoTIFF (gdal_translate)")
-
-
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise InputError(f"{path} does not exist")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not a raster")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes); copy or download it again")
 
 
 def grid_of(dataset: rasterio.DatasetReader) -> Grid:
@@ -193,7 +136,7 @@ class RasterWriter:
     ) -> None:
         self.path = path
         options = creation_options(compress, _predictor(predictor, dtype), level, blocksize)
-        with _quiet(), gdal_errors(f"write {path}", RssegError):
+        with quiet(), gdal_errors(f"write {path}", RssegError):
             self._dataset = rasterio.open(
                 path, "w", **_profile(grid), count=count, dtype=dtype, nodata=nodata, **options
             )

@@ -12,7 +12,9 @@ from rsseg.scene.sensors.container import ARCHIVES, Container
 from rsseg.scene.sensors.generic import ORTHO_KIT, open_generic
 from rsseg.scene.sensors.landsat import open_landsat
 from rsseg.scene.sensors.resourcesat import open_resourcesat
+from rsseg.scene.shown import shown
 from rsseg.scene.source import Scene
+from rsseg.scene.trust import kind_of
 
 DEFAULT = Calibration()
 
@@ -55,8 +57,7 @@ def _open_whole(
     calibration: Calibration,
     fill: Literal["all", "any"] | None,
 ) -> Scene:
-    if not path.exists():
-        raise InputError(f"{path} does not exist")
+    _check_there(path)
     if path.is_file() and _is_raster(path):
         return _open_raster(path, bands, scale, calibration, fill)
     if scale is not None:
@@ -66,6 +67,18 @@ def _open_whole(
     scene = opener(container, meta_name, bands=bands, calibration=calibration, fill=fill)
     several = path.is_file() and container.path != path and len(_metas(container)) > 1
     return replace(scene, path=path) if several else scene  # its folder alone would not say which one it is
+
+
+def _check_there(path: Path) -> None:
+    """A folder, or a regular file: a pipe would hold whoever opens it.
+
+    Raises: InputError.
+    """
+    kind = kind_of(path)
+    if kind == "missing":
+        raise InputError(f"{shown(path, 500)} does not exist")
+    if kind not in (None, "a folder"):
+        raise InputError(f"{shown(path, 500)} is {kind}, which is no scene")
 
 
 def is_metadata(name: str) -> bool:
@@ -111,8 +124,8 @@ def _find_product(path: Path) -> tuple[Container, str]:
             f"{path} holds neither BAND_META.txt (Resourcesat) nor *_MTL.txt (Landsat); name a product or a raster"
         )
     if len(metas) > 1:
-        shown = ", ".join(metas[:3]) + (", ..." if len(metas) > 3 else "")
-        raise InputError(f"{path} holds {len(metas)} products ({shown}); name one of them")
+        some = ", ".join(shown(name) for name in metas[:3]) + (", ..." if len(metas) > 3 else "")
+        raise InputError(f"{path} holds {len(metas)} products ({some}); name one of them")
     return container, metas[0]
 
 

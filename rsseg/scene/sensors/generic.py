@@ -10,7 +10,8 @@ from rasterio.enums import ColorInterp
 
 from rsseg.errors import InputError, UsageError
 from rsseg.scene.place import Place
-from rsseg.scene.raster import grid_of, open_raster
+from rsseg.scene.raster import gdal_errors, grid_of, open_raster
+from rsseg.scene.shown import shown
 from rsseg.scene.source import Band, Scene, Units
 
 
@@ -23,7 +24,7 @@ def open_generic(path: Path, *, scale: Sequence[float] | None = None) -> Scene:
 
     Raises: InputError if it cannot be read or holds complex numbers.
     """
-    with open_raster(path) as dataset:
+    with open_raster(path) as dataset, gdal_errors(f"read {shown(path, 500)}: its header is damaged"):
         numbers = [i for i in dataset.indexes if dataset.colorinterp[i - 1] != ColorInterp.alpha]
         dtype = _common_type(path, [dataset.dtypes[i - 1] for i in numbers])
         units = _units(dataset, numbers, dtype, scale)

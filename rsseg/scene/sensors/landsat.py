@@ -15,6 +15,7 @@ from rsseg.scene.radiometry import Affine, Calibration
 from rsseg.scene.sensors.bandfiles import clean_name, common_grid
 from rsseg.scene.sensors.container import Container
 from rsseg.scene.sensors.mtl import Mtl
+from rsseg.scene.shown import shown
 from rsseg.scene.source import Band, Fill, Scene, Units, select_bands
 
 META = re.compile(r"_MTL\.(TXT|JSON)$", re.IGNORECASE)
@@ -47,7 +48,9 @@ def open_landsat(
     Raises: InputError if a key or file is missing or the product is of another kind; UsageError for a band or
     a calibration it does not have.
     """
-    mtl = Mtl.parse(container.read_text(meta_name), f"{container.path}: {PurePosixPath(meta_name).name}")
+    mtl = Mtl.parse(
+        container.read_text(meta_name), f"{shown(container.path, 500)}: {shown(PurePosixPath(meta_name).name)}"
+    )
     level2 = (mtl.get("PROCESSING_LEVEL", *FILES) or "L1").upper().startswith("L2")
     _refuse_choices(container, calibration, level2)
     every = _bands(container, meta_name, mtl, level2)
@@ -86,10 +89,12 @@ def _refuse_choices(container: Container, calibration: Calibration, level2: bool
 
 def _satellite(mtl: Mtl) -> int:
     text = mtl.text("SPACECRAFT_ID", *IMAGE)
-    match = re.search(r"LANDSAT_?(\d)$", text)
+    match = re.search(r"LANDSAT_?([0-9])$", text)
     sensor = mtl.get("SENSOR_ID", *IMAGE) or ""
     if match is None or int(match[1]) not in BAND_NAMES or sensor.upper().startswith("MSS"):
-        raise InputError(f"{mtl.source} is of {text} {sensor}; of Landsat, satellites 4 to 9 without MSS are read")
+        raise InputError(
+            f"{mtl.source} is of {shown(text)} {shown(sensor)}; of Landsat, satellites 4 to 9 without MSS are read"
+        )
     return int(match[1])
 
 
@@ -112,7 +117,7 @@ def _bands(container: Container, meta_name: str, mtl: Mtl, level2: bool) -> tupl
             f"{container.path} holds surface reflectance (*_sr_band*.tif), not the digital numbers of its MTL; "
             "stack these files into one raster and give --scale 0.0001"
         )
-    listed = ", ".join(missing) or "no reflective band"
+    listed = ", ".join(shown(name) for name in missing) or "no reflective band"
     raise InputError(f"{container.path} has none of the band files that its MTL names ({listed})")
 
 
@@ -123,7 +128,10 @@ def _calibrated(bands: tuple[Band, ...], mtl: Mtl, calibration: Calibration, lev
     sun = 1.0 if level2 or kind == "RADIANCE" else math.sin(math.radians(_sun_elevation(mtl)))
     result = []
     for band in bands:
-        stored = Affine(*(mtl.number(f"{kind}_{part}_BAND_{band.code[1:]}", *groups) for part in ("MULT", "ADD")))
+        keys = [f"{kind}_{part}_BAND_{band.code[1:]}" for part in ("MULT", "ADD")]
+        stored = Affine(*(mtl.number(key, *groups) for key in keys))
+        if stored.gain <= 0:
+            raise InputError(f"{mtl.source} says {keys[0]} = {stored.gain:g}; it must be above 0, get the file again")
         constants = ((f"{kind.lower()}_mult", f"{stored.gain:.10g}"), (f"{kind.lower()}_add", f"{stored.offset:.10g}"))
         scaled = stored.scaled(1 / sun)
         result.append(replace(band, scale=scaled.gain, offset=scaled.offset, constants=constants))

@@ -13,6 +13,7 @@ from rsseg.scene.sensors.bandfiles import clean_name, common_grid
 from rsseg.scene.sensors.bandmeta import BandMeta
 from rsseg.scene.sensors.container import Container
 from rsseg.scene.sensors.liss import LISS3, LISS4, Instrument, calibrated, dn_max_of
+from rsseg.scene.shown import shown
 from rsseg.scene.source import Band, Fill, Scene, select_bands
 
 META = re.compile(r"^BAND_META\.TXT$", re.IGNORECASE)
@@ -44,7 +45,9 @@ def open_resourcesat(
     Raises: InputError if a key or file is missing or the product is of another kind; UsageError for a band or
     a calibration it does not have.
     """
-    meta = BandMeta.parse(container.read_text(meta_name), f"{container.path}: {PurePosixPath(meta_name).name}")
+    meta = BandMeta.parse(
+        container.read_text(meta_name), f"{shown(container.path, 500)}: {shown(PurePosixPath(meta_name).name)}"
+    )
     instrument = _instrument(meta)
     _refuse_ortho_kit(container, meta_name, meta)
     every = tuple(_band(container, meta_name, number) for number in _numbers(meta, instrument))
@@ -70,7 +73,7 @@ def _instrument(meta: BandMeta) -> Instrument:
         if sensor.upper().startswith(start):
             return instrument
     raise InputError(
-        f"{meta.source} says Sensor= {sensor}; of Resourcesat only LISS-IV (L4..) and LISS-III (L3) are read"
+        f"{meta.source} says Sensor= {shown(sensor)}; of Resourcesat only LISS-IV (L4..) and LISS-III (L3) are read"
     )
 
 
@@ -78,8 +81,8 @@ def _refuse_ortho_kit(container: Container, meta_name: str, meta: BandMeta) -> N
     code = meta.get("ProdCode") or ""
     if code.upper().endswith("GOD") or container.beside(meta_name, "BAND2_RPC.tif"):
         raise InputError(
-            f"{container.path} is an ortho-kit product (RPC, ProdCode {code or 'unknown'}), which lies on no map grid; "
-            "order the georeferenced standard product (such as STUC00GTD), or orthorectify it first"
+            f"{container.path} is an ortho-kit product (RPC, ProdCode {shown(code) or 'unknown'}), which lies on no "
+            "map grid; order the georeferenced standard product (such as STUC00GTD), or orthorectify it first"
         )
 
 
@@ -87,9 +90,9 @@ def _numbers(meta: BandMeta, instrument: Instrument) -> list[int]:
     """The band numbers that the product says it holds, such as 234."""
     known = instrument.esun["thuillier"]
     text = meta.text("BandNumbers")
-    numbers = [int(digit) for digit in text if digit.isdecimal()]
+    numbers = [int(digit) for digit in text if digit in "0123456789"]
     if not numbers or any(number not in known for number in numbers) or len(set(numbers)) < len(numbers):
-        raise InputError(f"{meta.source} says BandNumbers= {text}; {instrument.name} has bands {_words(known)}")
+        raise InputError(f"{meta.source} says BandNumbers= {shown(text)}; {instrument.name} has bands {_words(known)}")
     return numbers
 
 
