@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rsseg.cli.printable import one_line, printable
 from rsseg.progress import SILENT, Reporter, Task
 
 
@@ -28,7 +29,7 @@ class _BarTask:
     def advance(self, amount: int = 1, note: str | None = None) -> None:
         """Move the bar, and show ``note`` beside it."""
         if note is not None:
-            self.progress.update(self.number, note=note)
+            self.progress.update(self.number, note=printable(note))
         self.progress.advance(self.number, amount)
 
 
@@ -61,7 +62,7 @@ class TerminalReporter:
         if outermost:
             self.progress = display
             display.start()
-        number = display.add_task(description, total=total, note="")
+        number = display.add_task(one_line(description), total=total, note="")
         try:
             yield _BarTask(display, number)
         finally:
@@ -72,7 +73,7 @@ class TerminalReporter:
 
     def say(self, message: str) -> None:
         """Print one line on stderr."""
-        self.console.print(message, markup=False)
+        self.console.print(printable(message), markup=False)
 
     def _display(self) -> Progress:
         columns = (

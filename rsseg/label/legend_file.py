@@ -9,7 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from rsseg.errors import InputError
-from rsseg.label.legend import Legend
+from rsseg.label.legend import Legend, in_a_line
+from rsseg.label.yaml_files import parse_yaml, read_yaml
 
 _HEADER = """\
 # Which clusters of a label map make which class. Names, colours and the lists of clusters may be edited by hand; then
@@ -50,32 +51,24 @@ def legend_path(labels: Path) -> Path:
 def read_legend(path: Path) -> Legend:
     """The legend of a file.
 
-    Raises: InputError if it is missing or no text, and as ``from_yaml``.
+    Raises: InputError if it is missing or cannot be read as a text in UTF-8, and as ``from_yaml``.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return _legend(read_yaml(path), str(path))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; rsseg legend makes one") from None
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{path} cannot be read as a text in UTF-8; rsseg legend makes a legend") from None
-    return from_yaml(text, str(path))
 
 
 def from_yaml(text: str, source: str = "the legend") -> Legend:
     """A legend from YAML text; ``source`` names it in messages.
 
-    Raises: InputError, naming the line or the key, for broken YAML, a key that is unknown or stands twice, a value that
-    cannot be used, and a cluster in two classes.
+    Raises: InputError, naming the line or the key, as ``parse_yaml``, and for a key that is unknown, a value that
+    cannot be used and a cluster in two classes.
     """
-    try:
-        content = yaml.load(text, _Loader)
-    except yaml.YAMLError as problem:
-        mark = getattr(problem, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        reason = getattr(problem, "problem", None) or "it is not YAML"
-        raise InputError(f"{source}{where}: {reason}; check its indentation, colons and quotes") from None
-    except (ValueError, RecursionError) as problem:  # a date that is none, lists in lists without end
-        raise InputError(f"{source} is not YAML that can be used: {problem}") from None
+    return _legend(parse_yaml(text, source), source)
+
+
+def _legend(content: Any, source: str) -> Legend:
     if not isinstance(content, dict):
         raise InputError(f"{source} is no legend: it should be keys and values, with classes: among them")
     try:
@@ -84,26 +77,12 @@ def from_yaml(text: str, source: str = "the legend") -> Legend:
         raise InputError(_sentence(problem, source)) from None
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, but a key that stands twice is refused; YAML itself lets the last one win."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, _ in node.value:
-                if str(key.value) in seen:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
-                    )
-                seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
 def _sentence(problem: ValidationError, source: str) -> str:
     """The complaint that helps most: a misspelt key explains the missing one."""
     first = min(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")
     place = [part for part in first["loc"] if isinstance(part, int | str) and part != "[key]"]
-    key = ".".join(str(part + 1) if isinstance(part, int) and place[0] == "classes" else str(part) for part in place)
+    parts = [str(part + 1) if isinstance(part, int) and place[0] == "classes" else str(part) for part in place]
+    key = in_a_line(".".join(parts), 80)
     if first["type"] == "extra_forbidden":
         return f"{source} has no key {key}; check its spelling"
     if first["type"] == "missing":

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, with_config
 from torch import Tensor
 
-from rsseg.errors import UsageError
+from rsseg.errors import ModelError, UsageError
 from rsseg.learn.methods.base import Method, Phase
 from rsseg.learn.tensors import load_tensors, save_tensors
 
 Tensors = dict[str, Tensor]
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass
 class Progress:
     """Where a training stands: the run, the phase by name, the epochs it has done, and what was found so far.
@@ -64,7 +66,26 @@ class Checkpoint:
                 f"{self.path} was made with other settings ({', '.join(other)}); "
                 "repeat that command, or train anew without --resume"
             )
-        return Progress(**notes["progress"]), tensors, notes["optimiser"]
+        try:
+            progress = _PROGRESS.validate_python(notes["progress"])
+            numbers = _Numbers.model_validate(notes["optimiser"]).model_dump()
+        except (KeyError, ValidationError):
+            raise ModelError(
+                f"{self.path} is not a checkpoint of rsseg, or it is damaged; train anew without --resume"
+            ) from None
+        return progress, tensors, numbers
+
+
+class _Numbers(BaseModel):
+    """What a checkpoint keeps of an optimiser beside its tensors, as ``flatten_optimiser`` gives it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    groups: list[dict[str, Any]]
+    numbers: dict[str, Any]
+
+
+_PROGRESS = TypeAdapter(Progress)
 
 
 def part(tensors: Tensors, prefix: str) -> Tensors:
@@ -84,9 +105,15 @@ def flatten_optimiser(optimiser: torch.optim.Optimizer) -> tuple[Tensors, dict[s
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Tensors, numbers: Mapping[str, Any]) -> None:
-    """Put a flattened state back; each tensor takes the layout of its file, which is that of its parameter."""
+    """Put a flattened state back; each tensor takes the layout of its file, which is that of its parameter.
+
+    Raises: ModelError if it is of another optimiser.
+    """
     state: dict[int, dict[str, Any]] = {}
-    for key, value in {**numbers["numbers"], **tensors}.items():
-        index, name = key.split("/", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict({"state": state, "param_groups": numbers["groups"]})
+    try:
+        for key, value in {**numbers["numbers"], **tensors}.items():
+            index, name = key.split("/", 1)
+            state.setdefault(int(index), {})[name] = value
+        optimiser.load_state_dict({"state": state, "param_groups": numbers["groups"]})
+    except (KeyError, ValueError, TypeError, RuntimeError) as problem:
+        raise ModelError("the checkpoint is damaged: it is of another optimiser; train without --resume") from problem

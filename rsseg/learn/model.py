@@ -11,10 +11,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
-from rsseg.errors import ModelError, UsageError
+from rsseg.errors import ModelError
 from rsseg.learn.channels.derived import derived
 from rsseg.learn.channels.stack import PREFIX, Channels
 from rsseg.learn.inputs import SceneInput
+from rsseg.learn.model_checks import check_description, check_finite, check_numbers, check_tensors
 from rsseg.learn.networks.build import Network, Spec, build_network
 from rsseg.learn.normalise import Normalisation
 from rsseg.learn.tensors import load_tensors, save_tensors
@@ -128,30 +129,54 @@ def identity_of(inference: Inference, tensors: Mapping[str, Tensor]) -> str:
 
 
 def load_model(path: Path) -> Model:
-    """Read a model file and check that it is whole.
+    """Read a model file and check that it is whole, and that what it says of itself is what it holds.
 
     Raises: ModelError if it is no model, of a newer rsseg, damaged, or altered.
     """
     tensors, notes = load_tensors(path, "model")
+    if "inference" not in notes:
+        raise ModelError(f"{path} is not a model of rsseg (a checkpoint, perhaps)")
     try:
+        check_numbers(notes["inference"])
         inference = Inference.model_validate(notes["inference"])
         if identity_of(inference, tensors) != notes.get("identity"):
             raise ModelError(f"{path} was altered or damaged: its contents do not have its recorded identity")
+        check_description(inference)
+        check_finite(tensors)
         inference, tensors = _with_channels(inference, tensors)
-        network = build_network(inference.network, inference.inputs, inference.patch, inference.classes)
-        network.load_state_dict(tensors)
-        for name, tensor in network.named_parameters():
-            tensor.data = tensors[name]
-    except KeyError:
-        raise ModelError(f"{path} is not a model of rsseg (a checkpoint, perhaps)") from None
+        network = _network(inference, tensors)
     except ValidationError as problem:
         raise ModelError(f"{path} cannot be used by this version of rsseg ({_hint(notes, problem)})") from None
-    except (RuntimeError, UsageError):
-        raise ModelError(f"{path} holds other tensors than its description says") from None
+    except (ValueError, RuntimeError) as problem:
+        reason = problem if type(problem) is ValueError else "its tensors are not those of its description"
+        raise ModelError(f"{path} is damaged or was made by another program: {reason}") from problem
+    return Model(inference, network, _provenance(path, notes), _legend(path, notes))
+
+
+def _network(inference: Inference, tensors: dict[str, Tensor]) -> Network:
+    """The network with its tensors, in the memory layout that they have. Raises: ValueError if they are others."""
+    check_tensors(inference, tensors)
+    network = build_network(inference.network, inference.inputs, inference.patch, inference.classes)
+    network.load_state_dict(tensors)
+    for name, tensor in network.named_parameters():
+        tensor.data = tensors[name]
+    return network
+
+
+def _provenance(path: Path, notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the model came from, in the kinds of values by which it is read."""
+    found = notes.get("provenance", {})
+    kinds = {"software": dict, "shares": dict, "classes": list}
+    if not isinstance(found, dict) or not all(isinstance(found.get(key, kind()), kind) for key, kind in kinds.items()):
+        raise ModelError(f"{path} is damaged or was made by another program: its provenance is not as rsseg writes it")
+    return found
+
+
+def _legend(path: Path, notes: Mapping[str, Any]) -> str | None:
     legend = notes.get("legend")
     if not isinstance(legend, str | None):
         raise ModelError(f"{path} holds a legend that is no text; rsseg relabel {path} gives it another")
-    return Model(inference, network, notes.get("provenance", {}), legend)
+    return legend
 
 
 def _with_channels(inference: Inference, tensors: dict[str, Tensor]) -> tuple[Inference, dict[str, Tensor]]:
@@ -170,4 +195,4 @@ def _hint(notes: Mapping[str, Any], problem: ValidationError) -> str:
     found = inference.get("schema_number", SCHEMA) if isinstance(inference, dict) else SCHEMA
     if found != SCHEMA:
         return f"its schema is {found}, this rsseg reads {SCHEMA}"
-    return ".".join(str(part) for part in problem.errors()[0]["loc"]) or "its description"
+    return ".".join(str(part) for part in problem.errors()[0]["loc"])[:80] or "its description"

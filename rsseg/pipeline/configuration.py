@@ -2,24 +2,44 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 import rsseg
-from rsseg.errors import InputError, UsageError
+from rsseg.errors import UsageError
+from rsseg.label.legend import in_a_line
 from rsseg.label.refine_settings import RefineSettings
 from rsseg.label.segmentation_scores import Regions
+from rsseg.label.yaml_files import read_yaml
 from rsseg.learn.methods import METHODS, MethodSettings, describe, settings_of
+from rsseg.learn.networks.build import LARGEST_PATCH
 from rsseg.pipeline.sweep import expanded
+
+LONGEST_MESSAGE, LONGEST_NAME = 500, 100
+"""Characters of a sentence; bytes of a model's name, which is a part of file names, and those end at 255 bytes."""
+
+RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
+"""What Windows takes for devices."""
+
+MOST = {
+    **dict.fromkeys(("patch", "stride", "crop"), LARGEST_PATCH),
+    **dict.fromkeys(("width", "units", "heads", "over_heads", "over_classes", "noise"), 65_536),
+    **dict.fromkeys(("restarts", "vote"), 1000),
+    **dict.fromkeys(("epochs", "gan_epochs", "warm_epochs", "patience", "batch", "gan_batch"), 1_000_000),
+    "seed": (1 << 63) - 1,
+}
+"""The largest number of a setting, far beyond all that trainings need."""
+
+MOST_OF_OTHERS = 1_000_000_000
 
 
 class _Strict(BaseModel):
     """Unknown keys are refused: a misspelt option must not be ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ToaConfig(_Strict):
@@ -33,7 +53,7 @@ class ToaConfig(_Strict):
 class ModelConfig(BaseModel):
     """One model to train: its method, where it is trained and applied, and the method's settings beside them."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     method: str
     train_on: Literal["together", "each"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
@@ -66,7 +86,9 @@ class ModelConfig(BaseModel):
 class SegmentConfig(_Strict):
     """How scenes are labelled."""
 
-    stride: int | None = Field(None, ge=1, description="Step between patches; each model's own by default.")
+    stride: int | None = Field(
+        None, ge=1, le=LARGEST_PATCH, description="Step between patches; each model's own by default."
+    )
     resolution: Literal["pixel", "patch"] = "pixel"
     confidence: bool = True
     refine: RefineSettings | None = Field(
@@ -90,7 +112,7 @@ class EvaluateConfig(_Strict):
 class PipelineConfig(_Strict):
     """A whole run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)  # bands may be numbers
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # bands may be numbers
 
     description: str = ""
     bands: tuple[str, ...] | None = None
@@ -112,8 +134,7 @@ class PipelineConfig(_Strict):
         if not models:
             raise ValueError("no model is named; give at least one, such as recal: {method: recal}")
         for name in models:
-            if not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f"the model name {name!r} becomes a file name; use letters, digits, - and _")
+            check_name(name)
         return models
 
 
@@ -135,22 +156,45 @@ def load_pipeline(source: str, overrides: Mapping[str, Any] | None = None) -> Pi
     try:
         config = PipelineConfig.model_validate(expanded(content, source))
     except ValidationError as problem:
-        raise UsageError(describe(problem, source)) from None
+        raise UsageError(in_a_line(describe(problem, source), LONGEST_MESSAGE)) from None
     for name, model in config.models.items():
         try:
-            settings = model.settings
-            if model.merge_to is not None and model.merge_to >= settings.classes:
-                raise UsageError(f"merge_to = {model.merge_to} of {settings.classes} classes merges nothing")
+            _check_settings(model)
         except UsageError as problem:
-            raise UsageError(f"{source}: models.{name}: {problem}") from None
+            raise UsageError(in_a_line(f"{source}: models.{name}: {problem}", LONGEST_MESSAGE)) from None
     return config
+
+
+def check_name(name: str) -> None:
+    """Refuse the name of a model that cannot be a file's on every system. Raises: ValueError."""
+    shown = repr(in_a_line(name, 60))
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise ValueError(f"the model name {shown} becomes a file name; use letters, digits, - and _")
+    size = len(name.encode(errors="replace"))
+    if size > LONGEST_NAME:
+        raise ValueError(f"the model name {shown} becomes a file name; use at most {LONGEST_NAME} bytes, not {size}")
+    if name.upper() in RESERVED:
+        raise ValueError(f"the model name {shown} is that of a device on Windows; choose another")
+
+
+def _check_settings(model: ModelConfig) -> None:
+    """Refuse settings that the method does not have, or that no training could mean. Raises: UsageError."""
+    settings = model.settings
+    if model.merge_to is not None and model.merge_to >= settings.classes:
+        raise UsageError(f"merge_to = {model.merge_to} of {settings.classes} classes merges nothing")
+    own = {key: getattr(model, key) for key in ModelConfig.model_fields}
+    for key, value in {**own, **settings.model_dump()}.items():
+        most = MOST.get(key, MOST_OF_OTHERS)
+        for number in value if isinstance(value, tuple | list) else [value]:
+            if isinstance(number, int | float) and not 0 <= number <= most:
+                raise UsageError(f"{key} = {number} cannot be used (it is from 0 to {most})")
 
 
 def _overrides_of(model: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """What of the overrides a model takes: k-means and dense methods have patches of their own kind."""
     method, taken = model.get("method"), {"classes", "seed"}
     if method != "kmeans":
-        settings = METHODS[method][0] if method in METHODS else MethodSettings
+        settings = METHODS[method][0] if isinstance(method, str) and method in METHODS else MethodSettings
         taken |= {"epochs"} if settings.dense else {"epochs", "patch", "stride"}
     chosen = {key: value for key, value in given.items() if key in taken}
     if "merge_to" in model and "classes" in chosen:
@@ -159,25 +203,19 @@ def _overrides_of(model: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
 
 
 def _parsed(source: str) -> dict[str, Any]:
-    text = _text(source)
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as problem:
-        mark = getattr(problem, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise InputError(f"{source} is not YAML{where}; check its indentation and colons") from None
+    content = read_yaml(_file(source))
     if not isinstance(content, dict):
         raise UsageError(f"{source} is not a pipeline: it should be keys and values, with models: among them")
     return content
 
 
-def _text(source: str) -> str:
-    path = Path(source)
-    if path.is_file():
-        return path.read_text(encoding="utf-8", errors="replace")
-    own = {entry.stem: entry for entry in _own_pipelines()}
+def _file(source: str) -> Path:
+    path, own = Path(source), {entry.stem: entry for entry in _own_pipelines()}
+    with suppress(OSError):  # a name longer than file systems allow
+        if path.is_file():
+            return path
     if source in own:
-        return own[source].read_text(encoding="utf-8")
+        return own[source]
     raise UsageError(f"there is no pipeline {source}; name a YAML file, or one of {', '.join(sorted(own))}")
 
 

@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping
 from itertools import product
+from math import prod
 from typing import Any
 
 from rsseg.errors import UsageError
+from rsseg.label.legend import in_a_line
+
+MOST = 1000
+"""Models that sweeps may make: each is trained, and lies in files of its own."""
 
 FORM = "sweep is a list of entries such as {model: wce, classifiers: [1, 2], extractor: [dic, kanezaki]}"
 
@@ -19,13 +24,23 @@ def expanded(content: Mapping[str, Any], source: str) -> dict[str, Any]:
     entries = made.pop("sweep", None) or []
     if not entries:
         return made
-    models: dict[str, Any] = dict(made.get("models") or {})
+    models = made.get("models") or {}
+    if not isinstance(models, dict):
+        raise UsageError(f"{source}: models should be names with their settings, such as recal: {{method: recal}}")
     varied: dict[str, dict[str, Any]] = {}
     for entry in entries if isinstance(entries, list) else [entries]:
         name, options = _checked(entry, models, source)
+        count = len(varied) + prod(map(len, options.values()))  # before they are made
+        if count > MOST:
+            raise UsageError(f"{source}: its sweeps make {count} models, more than {MOST}; vary less at once")
         for values in product(*options.values()):
             chosen = dict(zip(options, values, strict=True))
-            varied[_title(name, chosen)] = {"model": name, **chosen}
+            title = _title(name, chosen)
+            if title in varied or title in models:
+                raise UsageError(
+                    f"{source}: two models of the sweep would be called {in_a_line(title)}; vary otherwise"
+                )
+            varied[title] = {"model": name, **chosen}
     swept = {row["model"] for row in varied.values()}
     variants = {title: {**models[row["model"]], **_without_model(row)} for title, row in varied.items()}
     made["models"] = {**{name: model for name, model in models.items() if name not in swept}, **variants}
@@ -38,12 +53,15 @@ def _checked(entry: Any, models: Mapping[str, Any], source: str) -> tuple[str, d
         raise UsageError(f"{source}: {FORM}")
     name, options = entry["model"], _without_model(entry)
     if not isinstance(models.get(name), dict):
-        raise UsageError(f"{source}: sweep names the model {name!r}; this pipeline has {', '.join(map(str, models))}")
+        known = in_a_line(", ".join(map(str, models)), 200)
+        raise UsageError(f"{source}: sweep names the model {in_a_line(name)!r}; this pipeline has {known}")
     for key, values in options.items():
+        if not isinstance(key, str):
+            raise UsageError(f"{source}: sweep of {in_a_line(name)}: {key!r} is no option; {FORM}")
         if not isinstance(values, list) or not values:
-            raise UsageError(f"{source}: sweep of {name}: {key} needs a list of values; {FORM}")
+            raise UsageError(f"{source}: sweep of {in_a_line(name)}: {in_a_line(key)} needs a list of values; {FORM}")
     if not options:
-        raise UsageError(f"{source}: the sweep of {name} varies nothing; {FORM}")
+        raise UsageError(f"{source}: the sweep of {in_a_line(name)} varies nothing; {FORM}")
     return name, options
 
 

@@ -86,7 +86,9 @@ def test_info_shows_names_escaped(raster: Path, rsseg: Run) -> None:
         lambda path: ("info", path.with_name(f"{NAME}.gone"), "--debug"),
     ],
 )
-def test_every_refusal_shows_names_escaped(raster: Path, rsseg: Run, words: Callable[[Path], tuple[object, ...]]) -> None:
+def test_every_refusal_shows_names_escaped(
+    raster: Path, rsseg: Run, words: Callable[[Path], tuple[object, ...]]
+) -> None:
     code, text, err = rsseg(*words(raster))
     assert code in (1, 2) and clean(text) and clean(err)
     assert "owned" in err

@@ -134,9 +134,9 @@ def test_a_wrong_legend_is_refused_in_one_sentence(text: str, message: str) -> N
 def test_aliases_that_multiply_are_refused_quickly() -> None:
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
-    with pytest.raises(InputError, match="no key"):
+    with pytest.raises(InputError, match="line 5: it holds more than 20000 values"):
         from_yaml("\n".join(lines))
-    with pytest.raises(InputError, match=r"clusters\.1"):
+    with pytest.raises(InputError, match="line 4: an alias stands inside"):
         from_yaml("classes:\n- value: 1\n  name: a\n  clusters: &b [*b]")
 
 

@@ -18,8 +18,9 @@ class Sobel(nn.Module):
         """``keep``: whether the bands follow the gradients, or the gradients stand alone."""
         super().__init__()
         self.keep, self.channels = keep, 2 + bands * keep
-        across = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
-        self.register_buffer("kernels", torch.stack([across, across.T])[:, None], persistent=False)
+        across = [[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]
+        down = [list(column) for column in zip(*across, strict=True)]
+        self.register_buffer("kernels", torch.tensor([[across], [down]]), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, bands, h, w) -> (n, channels, h, w): dx, dy, then the bands."""
