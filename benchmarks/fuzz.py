@@ -28,7 +28,7 @@ from hostile import peak_megabytes  # noqa: E402
 from mutations import mutated, seeds  # noqa: E402
 
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
-SECONDS, MEGABYTES, ADDRESSES = 5, 500, 8 << 30
+SECONDS, WAITING, MEGABYTES, ADDRESSES = 5, 60, 500, 8 << 30
 
 
 class Hang(BaseException):
@@ -38,7 +38,8 @@ class Hang(BaseException):
 def run_cases(target: str, seed: int, first: int, until: float, case: Path, found: Any) -> None:
     """Run cases from number ``first``; each finding, and at the end the number of cases, goes into the queue."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
-    signal.signal(signal.SIGALRM, _hang)
+    for kind in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(kind, _hang)
     real = seeds(target, CORPUS)
     number = first
     for data in real:
@@ -59,12 +60,14 @@ def _one(target: str, data: bytes, case: Path, found: Any) -> None:
     case.write_bytes(data)
     Path("/proc/self/clear_refs").write_text("5")
     before = peak_megabytes()
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of work: other jobs on the machine are no fault
+    signal.alarm(WAITING)
     try:
         quietly(TARGETS[target], data)
     except (Exception, Hang) as problem:
         found.put(("crash", _place(problem), "".join(traceback.format_exception(problem)[-4:]), data))
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
     if peak_megabytes() - before > MEGABYTES:
         found.put(("crash", f"{target}: memory", f"{peak_megabytes() - before:.0f} MB", data))

@@ -1,6 +1,7 @@
 """What went wrong with a scene, as its outcome: the kind of failure, its cause, and what to do."""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -43,13 +44,23 @@ def failure_of(problem: Exception, job: Job, output: Path) -> Outcome:
     if isinstance(problem, RssegError):
         # "what is wrong; what to do", as messages are written
         cause, _, remedy = str(problem).partition("; ")
-        return failed(job, type(problem).__name__, cause, remedy=remedy, passing=isinstance(problem, ResourceError))
+        return failed(job, type(problem).__name__, cause, remedy=remedy, passing=_may_pass(problem))
     if lack_of(problem) == "memory":
         return failed(job, "memory", "not enough memory", passing=True)
     if isinstance(problem, OSError):
         return _of_system(problem, job, output)
     told = f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
     return failed(job, "unexpected", told, remedy=f"report it as a fault of rsseg, with {traceback_path(output, job)}")
+
+
+def _may_pass(problem: RssegError) -> bool:
+    """Whether the system said so, to us or, as text, to GDAL."""
+    cause: BaseException | None = problem
+    while cause is not None:
+        if isinstance(cause, ResourceError) or (isinstance(cause, OSError) and cause.errno in PASSING):
+            return True
+        cause = cause.__cause__
+    return any(os.strerror(number) in str(problem) for number in (errno.EIO, errno.ESTALE))
 
 
 def _of_system(problem: OSError, job: Job, output: Path) -> Outcome:

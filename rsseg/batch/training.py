@@ -133,10 +133,14 @@ def _readable(jobs: Sequence[Job], config: PipelineConfig, work: Work, reporter:
 
 
 def _read(scene: Scene) -> None:
-    """Read every pixel once, so that a damaged file is found out before training."""
+    """Read every pixel once, so that a damaged file, or one of nothing but fill, is found out before training.
+
+    Raises: InputError.
+    """
     with scene.open() as reader:
-        for window in label_windows(scene.grid):
-            reader.read(window)
+        valid = sum(int(reader.read(window)[1].any()) for window in label_windows(scene.grid))
+    if not valid:
+        raise InputError(f"{scene.path} has no valid pixel in it; leave it out")
 
 
 def _plan(

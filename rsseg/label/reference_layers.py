@@ -41,7 +41,7 @@ class InMemory:
 
 
 def is_vector(path: Path) -> bool:
-    """Whether a reference is polygons or points rather than a raster; kinds of files that lead elsewhere are neither."""
+    """Whether a reference is polygons or points, not a raster; kinds of files that lead elsewhere are neither."""
     try:
         check_vector(path)
         return len(pyogrio.list_layers(path)) > 0

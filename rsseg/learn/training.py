@@ -144,9 +144,14 @@ class Trainer:
 
     def _train_run(self, method: Method, saved: tuple[Tensors, Mapping[str, Any]] | None) -> None:
         names = [phase.name for phase in method.phases]
-        first = names.index(self.progress.phase) if saved else 0
+        first = 0
         if saved:
-            method.module.load_state_dict(part(saved[0], "network"))
+            try:
+                first = names.index(self.progress.phase)
+                method.module.load_state_dict(part(saved[0], "network"))
+            except (ValueError, RuntimeError) as problem:
+                told = "the checkpoint is of another network; remove it, or train without --resume"
+                raise ModelError(told) from problem
             restore_optimiser(method.phases[first].optimiser, part(saved[0], "optimiser"), saved[1])
         for number, phase in enumerate(method.phases[first:], start=first):
             if not (saved and number == first):

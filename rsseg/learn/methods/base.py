@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from rsseg.learn.channels.settings import ChannelSettings
+from rsseg.learn.networks.build import LARGEST_PATCH
 from rsseg.learn.networks.patch import settle
 from rsseg.learn.normalise import Kind
 from rsseg.learn.samples import Samples
@@ -63,6 +64,13 @@ class MethodSettings(ChannelSettings):
     def superpixel_options(self) -> dict[str, Any] | None:
         """How the samples are to be cut into superpixels, or None where the method needs none."""
         return None
+
+    @field_validator("patch")
+    @classmethod
+    def _no_larger(cls, patch: int) -> int:
+        if patch > LARGEST_PATCH:
+            raise ValueError(f"a patch of {patch} pixels is larger than {LARGEST_PATCH}, which no model file may have")
+        return patch
 
     def check(self) -> None:
         """Raise early what training would only meet late, such as a missing file."""

@@ -62,8 +62,9 @@ def run(
     """Run a pipeline file, or one of rsseg's own by name, over scenes into the folder ``output``.
 
     ``aoi`` is a file of polygons, the part of every scene that is used; for ``names`` and ``models``, see
-    ``plan.make_plan``. The same command goes on where an earlier one stopped. With ``dry_run`` nothing is written; the result says which stages would run, and with ``measure`` too, how
-    long they would take on this machine (``estimate``), where ``spent`` are the seconds that it took to come here.
+    ``plan.make_plan``. The same command goes on where an earlier one stopped. With ``dry_run`` nothing is written; the
+    result says which stages would run, and with ``measure`` too, how long they would take on this machine
+    (``estimate``), where ``spent`` are the seconds that it took to come here.
     ``begin`` is called when all is checked, before the folder is written to.
     Raises: any RssegError, of the first stage that fails.
     """
