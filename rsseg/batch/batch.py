@@ -9,7 +9,7 @@ from rsseg.batch.cluster import Cluster, Crew, choose_crew, connected
 from rsseg.batch.display import Display, NoDisplay
 from rsseg.batch.ending import finish, save_provenance
 from rsseg.batch.lock import locked
-from rsseg.batch.names import Job, write_names
+from rsseg.batch.names import NAMES, Job, read_names, write_names
 from rsseg.batch.outcome import Outcome
 from rsseg.batch.prepared import CONFIGURATION, Prepared, largest_first, prepare
 from rsseg.batch.products import product_files
@@ -65,12 +65,13 @@ def batch(request: Request, *, display: Display | None = None, reporter: Reporte
     """
     refuse_several("rsseg batch")
     display = display or NoDisplay()
-    prepare_output = request.output / FOLDER / "lock"
-    first = prepare(request, reporter)  # what is wrong with the request is said before anything is written
-    with locked(prepare_output, request.wait, display.say):
-        prepared = prepare(request) if request.wait else first
-        sweep(request.output / FOLDER)
-        write_names(request.output / FOLDER / "names.json", prepared.names)
+    hidden = request.output / FOLDER
+    prepared = prepare(request, reporter)  # what is wrong with the request is said before anything is written
+    with locked(hidden / "lock", request.wait, display.say):
+        if not read_names(hidden / NAMES).items() <= prepared.names.items() or request.wait:
+            prepared = prepare(request)  # another process worked here meanwhile
+        sweep(hidden)
+        write_names(hidden / NAMES, prepared.names)
         write_configuration(prepared.config, request.output / CONFIGURATION)
         write_configuration(prepared.scene_config, prepared.work.pipeline)
         outcomes = prepared.settled(request.retry_failed)

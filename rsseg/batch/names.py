@@ -10,6 +10,9 @@ from rsseg.files import file_word, write_text
 from rsseg.scene.sensors import is_metadata
 from rsseg.scene.sensors.landsat import META as MTL
 
+NAMES = "names.json"
+"""Where the names are kept, in the output's hidden folder."""
+
 
 @dataclass(frozen=True)
 class Job:

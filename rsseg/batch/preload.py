@@ -1,18 +1,22 @@
-"""What local workers load when they start: how to end without a word.
+"""What local workers do when they start and end.
 
-Some libraries under torch report what they leak when Python is taken down, dozens of lines a worker that tell the user
-nothing.
+They import what a scene needs while the batch still trains or looks around. At their end they leave without a word:
+some libraries under torch report what they leak when Python is taken down, dozens of lines that tell nothing.
 """
 
 import atexit
 import os
 import sys
+import threading
 from typing import Any
+
+from rsseg.batch.worker import load_stages
 
 
 def dask_setup(worker: Any) -> None:
     """Called by Dask in a worker that starts."""
     atexit.register(_end)
+    threading.Thread(target=load_stages, daemon=True).start()
 
 
 def _end() -> None:

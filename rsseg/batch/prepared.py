@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import rsseg
-from rsseg.batch.names import Job, named, read_names
+from rsseg.batch.names import NAMES, Job, named, read_names
 from rsseg.batch.outcome import Outcome
 from rsseg.batch.products import find_products
 from rsseg.batch.records import Records, work_key
@@ -77,7 +77,7 @@ def prepare(request: Request, reporter: Reporter = SILENT) -> Prepared:
     wanted = conditions(request.where)
     sample = None if request.each or models else Sample(request.sample, request.output.absolute() / "training")
     config = config if request.each else for_sample(config, request.pipeline)
-    names = read_names(request.output / FOLDER / "names.json")
+    names = read_names(request.output / FOLDER / NAMES)
     products = [item for item in find_products(request.archive, reporter.say) if not _inside(item.path, request.output)]
     jobs = chosen(named(products, names), wanted, reporter)
     if not jobs:

@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rsseg.batch.facts import facts_of
 from rsseg.batch.names import Job
 from rsseg.errors import RssegError, RssegWarning, UsageError
 from rsseg.progress import Reporter
-from rsseg.scene.sensors import open_scene
+from rsseg.scene.sensors import open_scene, read_tags
 
 KEYS = ("sensor", "date", "bounds", "path", "row")
 
@@ -59,15 +58,17 @@ def chosen(jobs: Sequence[Job], wanted: Sequence[Condition], reporter: Reporter)
 
 
 def _facts(path: Path, outlined: bool) -> dict[str, Any] | None:
-    """What a scene says of itself; its bounds only where they are asked for, since they take a third of the time."""
+    """What a scene's tags say; its bounds only where they are asked for, since these need its bands' files."""
     from rsseg.publish.stac_footprint import footprint
 
     try:
+        if not outlined:
+            return dict(read_tags(path))
         scene = open_scene(path)
-        outline = footprint(scene.grid) if outlined else None
+        outline = footprint(scene.grid)
     except (RssegError, OSError):
         return None
-    return {**facts_of(scene), "bounds": outline[1] if outline else None}
+    return {**scene.full_tags, "bounds": outline[1] if outline else None}
 
 
 def _condition(word: str) -> Callable[[Mapping[str, Any]], bool]:

@@ -62,7 +62,7 @@ def run_scene(job: Job, work: Work) -> dict[str, Any]:
         before = records.settled(job, work.key, work.limits)
         if before and before.done:  # by a worker whose scheduler was lost
             return before.as_dict()
-        _load()
+        load_stages()
         with watched(work.limits, words_path(work.output, job)):
             outcome = _tried(job, work)
             settle(records, job, work, outcome)
@@ -106,7 +106,7 @@ def words_path(output: Path, job: Job) -> Path:
     return output / FOLDER / "ended" / f"{job.name}.json"
 
 
-def _load() -> None:
+def load_stages() -> None:
     """Import what a scene needs, which takes seconds in a new worker and is not of the scene's time."""
     for module in ("run", "stac"):
         importlib.import_module(f"rsseg.pipeline.stages.{module}")

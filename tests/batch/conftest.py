@@ -1,8 +1,5 @@
 """Fixtures of the tests that cause faults."""
 
-import importlib
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,18 +7,6 @@ from batch.archives import make_product, write_pipeline
 
 from rsseg.pipeline.plan import Machine
 from rsseg.pipeline.stages.run import run
-
-
-@pytest.fixture(scope="module")
-def dask() -> Iterator[None]:
-    """Dask's ``distributed``, which a module of the tests hides."""
-    patch, tests = pytest.MonkeyPatch(), str(Path(__file__).resolve().parents[1])
-    patch.setattr(sys, "path", [place for place in sys.path if place != tests])
-    patch.delitem(sys.modules, "distributed", raising=False)
-    patch.setitem(sys.modules, "distributed", importlib.import_module("distributed"))
-    patch.setattr(sys, "path", [*sys.path, tests])
-    yield
-    patch.undo()
 
 
 @pytest.fixture(scope="session")

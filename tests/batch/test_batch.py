@@ -15,10 +15,11 @@ from products import make_liss4, some_numbers
 from rsseg.batch.batch import BatchResult, batch
 from rsseg.batch.prepared import prepare
 from rsseg.batch.request import Request
-from rsseg.batch.training import spread
+from rsseg.batch.training import spread, train_sample
 from rsseg.errors import InputError, UsageError
 from rsseg.label.legend_file import from_yaml
 from rsseg.learn.model import load_model
+from rsseg.pipeline.stages.run import write_configuration
 
 MEMORY = 2 << 30
 
@@ -134,6 +135,20 @@ def test_given_models_are_applied_and_none_is_trained(finished: tuple[Path, Batc
     assert a == b
     with pytest.raises(InputError, match=r"the model gone\.safetensors does not exist"):
         prepare(request(tmp_path, models=["gone.safetensors"]))
+
+
+def test_scenes_that_nothing_can_be_learned_from_are_passed_over(tmp_path: Path) -> None:
+    """They fail later, each for itself; the training of all others must not fail with them."""
+    make_liss4(tmp_path / "archive" / "a-empty", numbers=np.zeros((3, 24, 32), np.uint16))
+    cut = make_liss4(tmp_path / "archive" / "b-cut", shape=(24, 32)) / "BAND3.tif"
+    cut.write_bytes(cut.read_bytes()[:-900])
+    make_archive(tmp_path / "archive", 2)
+    found = prepare(request(tmp_path, sample=4))
+    assert found.sample is not None
+    write_configuration(found.config, tmp_path / "out" / "batch.yaml")
+    train_sample(found.sample, found.jobs, found.work, tmp_path / "out" / "batch.yaml")
+    kept = json.loads(found.sample.file.read_text())["scenes"]
+    assert kept == ["scene-000", "scene-001.zip"]
 
 
 def test_the_sample_is_spread_over_the_archive() -> None:

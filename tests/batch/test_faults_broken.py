@@ -16,8 +16,6 @@ from rsseg.batch.records import Limits
 from rsseg.batch.worker import run_scene
 from rsseg.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("dask")
-
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory, model: Path) -> tuple[Prepared, dict[str, Broken]]:

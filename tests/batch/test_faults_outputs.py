@@ -21,8 +21,6 @@ from rsseg.errors import BusyError
 from rsseg.pipeline.plan import Machine
 from rsseg.pipeline.stages.run import run
 
-pytestmark = pytest.mark.usefixtures("dask")
-
 Rsseg = Callable[..., tuple[int, str, str]]
 
 HOLD = """

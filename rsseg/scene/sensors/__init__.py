@@ -1,6 +1,6 @@
 """One file a product family: recognise a product on disk and say where its bands and constants are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -67,6 +67,19 @@ def _open_whole(
     scene = opener(container, meta_name, bands=bands, calibration=calibration, fill=fill)
     several = path.is_file() and container.path != path and len(_metas(container)) > 1
     return replace(scene, path=path) if several else scene  # its folder alone would not say which one it is
+
+
+def read_tags(path: Path) -> Mapping[str, str]:
+    """What a product's metadata, or a raster, says of itself: the tags of ``open_scene``, without opening any band.
+
+    Raises: InputError.
+    """
+    _check_there(path)
+    if path.is_file() and _is_raster(path):
+        return open_generic(path).full_tags
+    container, meta_name = _find_product(path)
+    family = resourcesat if _is(resourcesat, meta_name) else landsat
+    return family.read_tags(container, meta_name)
 
 
 def _check_there(path: Path) -> None:

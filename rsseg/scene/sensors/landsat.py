@@ -48,10 +48,8 @@ def open_landsat(
     Raises: InputError if a key or file is missing or the product is of another kind; UsageError for a band or
     a calibration it does not have.
     """
-    mtl = Mtl.parse(
-        container.read_text(meta_name), f"{shown(container.path, 500)}: {shown(PurePosixPath(meta_name).name)}"
-    )
-    level2 = (mtl.get("PROCESSING_LEVEL", *FILES) or "L1").upper().startswith("L2")
+    mtl = _read(container, meta_name)
+    level2 = _is_level2(mtl)
     _refuse_choices(container, calibration, level2)
     every = _bands(container, meta_name, mtl, level2)
     default = tuple(band for band in every if band.name not in ON_REQUEST) or every
@@ -70,6 +68,21 @@ def open_landsat(
         origin="level-2" if level2 else "level-1",
         all_bands=default if set(chosen) <= set(default) else chosen,
     )
+
+
+def read_tags(container: Container, meta_name: str) -> dict[str, str]:
+    """The scene's tags without its bands. Raises: InputError."""
+    mtl = _read(container, meta_name)
+    return _tags(mtl, _is_level2(mtl))
+
+
+def _read(container: Container, meta_name: str) -> Mtl:
+    name = f"{shown(container.path, 500)}: {shown(PurePosixPath(meta_name).name)}"
+    return Mtl.parse(container.read_text(meta_name), name)
+
+
+def _is_level2(mtl: Mtl) -> bool:
+    return (mtl.get("PROCESSING_LEVEL", *FILES) or "L1").upper().startswith("L2")
 
 
 def _rest(every: tuple[Band, ...], default: tuple[Band, ...]) -> tuple[Band, ...]:

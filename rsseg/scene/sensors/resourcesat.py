@@ -45,9 +45,7 @@ def open_resourcesat(
     Raises: InputError if a key or file is missing or the product is of another kind; UsageError for a band or
     a calibration it does not have.
     """
-    meta = BandMeta.parse(
-        container.read_text(meta_name), f"{shown(container.path, 500)}: {shown(PurePosixPath(meta_name).name)}"
-    )
+    meta = _read(container, meta_name)
     instrument = _instrument(meta)
     _refuse_ortho_kit(container, meta_name, meta)
     every = tuple(_band(container, meta_name, number) for number in _numbers(meta, instrument))
@@ -65,6 +63,17 @@ def open_resourcesat(
         origin="level-1",
         all_bands=every,
     )
+
+
+def read_tags(container: Container, meta_name: str) -> dict[str, str]:
+    """The scene's tags without its bands, by the default calibration. Raises: InputError."""
+    meta = _read(container, meta_name)
+    return _tags(meta, _instrument(meta), Calibration())
+
+
+def _read(container: Container, meta_name: str) -> BandMeta:
+    name = f"{shown(container.path, 500)}: {shown(PurePosixPath(meta_name).name)}"
+    return BandMeta.parse(container.read_text(meta_name), name)
 
 
 def _instrument(meta: BandMeta) -> Instrument:
