@@ -71,6 +71,11 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def is_scratch(path: Path) -> bool:
+    """Whether a file or folder is one that a process of rsseg writes to, or left when it was killed."""
+    return path.name.startswith(".rsseg-")
+
+
 def sweep(folder: Path) -> None:
     """Remove what processes of this machine that are no more left half-written anywhere below ``folder``."""
     for left in folder.rglob(f"{_SCRATCH}*"):

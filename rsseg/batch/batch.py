@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rsseg.batch.cluster import Cluster, Crew, choose_crew, connected
+from rsseg.batch.cluster import Cluster, Crew, choose_crew, connected, usable_cores
 from rsseg.batch.display import Display, NoDisplay
-from rsseg.batch.ending import finish, save_provenance
+from rsseg.batch.ending import Ending, finish, save_provenance
 from rsseg.batch.lock import locked
 from rsseg.batch.names import NAMES, Job, read_names, write_names
 from rsseg.batch.outcome import Outcome
@@ -16,13 +16,16 @@ from rsseg.batch.products import product_files
 from rsseg.batch.request import Request
 from rsseg.batch.schedule import Schedule, Timing
 from rsseg.batch.training import train_sample
-from rsseg.errors import ResourceError, RssegError
+from rsseg.errors import ResourceError
 from rsseg.files import scratch_folder, sweep
 from rsseg.learn.devices import gpu_count
 from rsseg.learn.distributed import refuse_several
 from rsseg.pipeline.cache import FOLDER
 from rsseg.pipeline.stages.run import write_configuration
 from rsseg.progress import SILENT, Reporter
+
+RUNNING = "running"
+"""A file in the output's hidden folder while a batch runs: where it was left, the batch was killed."""
 
 
 @dataclass
@@ -33,7 +36,7 @@ class BatchResult:
     outcomes: list[Outcome] = field(default_factory=list)
     before: int = 0
     left: int = 0
-    files: dict[str, str] = field(default_factory=dict)
+    ending: Ending = field(default_factory=Ending)
     timings: dict[str, Timing] = field(default_factory=dict)
 
     @property
@@ -49,7 +52,8 @@ class BatchResult:
             "failed": len(self.failures),
             "before": self.before,
             "left": self.left,
-            "files": self.files,
+            "files": self.ending.files,
+            "unmatched": dict(self.ending.unmatched),
             "scenes": [outcome.as_dict() for outcome in self.outcomes],
         }
 
@@ -70,31 +74,41 @@ def batch(request: Request, *, display: Display | None = None, reporter: Reporte
     with locked(hidden / "lock", request.wait, display.say):
         if not read_names(hidden / NAMES).items() <= prepared.names.items() or request.wait:
             prepared = prepare(request)  # another process worked here meanwhile
-        sweep(hidden)
+        _tidy(request.output)
         write_names(hidden / NAMES, prepared.names)
         write_configuration(prepared.config, request.output / CONFIGURATION)
         write_configuration(prepared.scene_config, prepared.work.pipeline)
         outcomes = prepared.settled(request.retry_failed)
         if len(outcomes) == len(prepared.jobs):
             result = _result(request, prepared, outcomes, len(outcomes), {})
-            result.files = finish(request, prepared, result.outcomes, display, reporter)
+            result.ending = finish(request, prepared, result.outcomes, display, reporter)
         else:
-            result, prepared = _with_workers(request, prepared, display, reporter)
+            result, prepared = _with_workers(request, prepared, outcomes, display, reporter)
         save_provenance(request, prepared, result.as_dict(), result.timings)
+        (hidden / RUNNING).unlink(missing_ok=True)
     return result
 
 
+def _tidy(output: Path) -> None:
+    """Remove what a batch that was killed left half-written; scenes that are done are looked at no more after this."""
+    marker = output / FOLDER / RUNNING
+    if marker.exists():
+        sweep(output)
+    marker.touch()
+
+
 def _with_workers(
-    request: Request, prepared: Prepared, display: Display, reporter: Reporter
+    request: Request, prepared: Prepared, before: dict[str, Outcome], display: Display, reporter: Reporter
 ) -> tuple[BatchResult, Prepared]:
-    """Train, run and finish on a cluster."""
+    """Train, run and finish on a cluster; ``before`` are the scenes that need no work."""
     crew = crew_of(request)
     with scratch_folder(request.output / FOLDER) as scratch, connected(crew, scratch, display.say) as cluster:
+        cluster.listen(display.heard)
         prepared = replace(prepared, work=replace(prepared.work, threads=crew.threads))
         if not prepared.trained:
             display.say(f"training on a sample of {min(request.sample, len(prepared.jobs))} scenes")
             prepared = prepared.with_models(_trained(cluster, prepared))
-        before = prepared.settled(request.retry_failed)
+            before = prepared.settled(request.retry_failed)
         todo = [job for job in prepared.jobs if job.name not in before]
         display.begin(len(prepared.jobs), len(before))
         schedule = Schedule(cluster, prepared.work, display, request.retries, request.on_error)
@@ -103,7 +117,8 @@ def _with_workers(
         finally:
             display.close()
         result = _result(request, prepared, {**before, **schedule.outcomes}, len(before), schedule.timings)
-        result.files = finish(request, prepared, result.outcomes, display, reporter, cluster.spread)
+        complete = not result.left and not any(outcome.passing for outcome in result.failures)
+        result.ending = finish(request, prepared, result.outcomes, display, reporter, cluster.spread, complete)
     return result, prepared
 
 
@@ -132,22 +147,26 @@ def sizes_of(jobs: list[Job]) -> dict[str, int]:
 
 
 def _trained(cluster: Cluster, prepared: Prepared) -> dict[str, Path]:
-    """The sample's models, trained on a worker; a training that was interrupted goes on from its checkpoint."""
-    assert prepared.sample is not None
-    arguments = (prepared.sample, prepared.jobs, prepared.work, prepared.work.output / CONFIGURATION)
+    """The sample's models, trained on a worker with all cores; an interrupted training goes on from its checkpoint.
+
+    Raises: RssegError, or what else stopped the training.
+    """
+    # the other workers wait; a worker elsewhere has what it was started with
+    work = replace(prepared.work, threads=prepared.work.threads if cluster.crew.scheduler else usable_cores())
+    arguments = (prepared.sample, prepared.kept, prepared.jobs, work, work.output / CONFIGURATION)
     last = False
     while True:
         future = cluster.client.submit(train_sample, *arguments, pure=False, retries=0)
         try:
             return dict(future.result())
-        except RssegError:
-            raise
         except CancelledError:  # with the scheduler
             cluster.find_again()
         except Exception as problem:
+            if type(problem).__name__ != "KilledWorker":
+                raise
             if last:
                 raise ResourceError(
-                    f"the worker that trained on the sample ended twice ({type(problem).__name__}); give workers more "
-                    "with --memory, or train on fewer scenes with --sample"
+                    "the worker that trained on the sample was killed twice; give workers more with --memory, or train "
+                    "on fewer scenes with --sample"
                 ) from problem
             last = True

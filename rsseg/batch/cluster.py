@@ -11,7 +11,9 @@ from typing import Any
 
 import psutil
 
+from rsseg.batch.worker import TOPIC
 from rsseg.errors import ResourceError, UsageError
+from rsseg.pipeline.stages.doctor_machine import memory_limit, quota
 
 ATTEMPT = 5.0
 """Seconds of one attempt to reach a scheduler."""
@@ -45,7 +47,7 @@ def choose_crew(
 
     Raises: ResourceError if the memory asked for is more than the machine has.
     """
-    cores, free = usable_cores(), psutil.virtual_memory().available
+    cores, free = usable_cores(), free_memory()
     if scheduler:
         return Crew(workers or 0, memory, threads or 1, scheduler, patience)
     fitting = int(0.9 * free // memory)
@@ -60,8 +62,15 @@ def choose_crew(
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use, also by its container."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, int(quota() or allowed)))
+
+
+def free_memory() -> int:
+    """Bytes that are free, at most what the container grants."""
+    free = int(psutil.virtual_memory().available)
+    return min(free, memory_limit() or free)
 
 
 @contextmanager
@@ -84,6 +93,7 @@ class Cluster:
     def __init__(self, crew: Crew, say: Callable[[str], None]) -> None:
         self.crew, self.say = crew, say
         self._local: Any = None
+        self._heard: Callable[[dict[str, str]], None] | None = None
         self.client: Any = None
 
     def __enter__(self) -> "Cluster":
@@ -110,6 +120,11 @@ class Cluster:
         """Whether the scheduler answers."""
         return self.client is not None and self.client.status == "running"
 
+    def listen(self, heard: Callable[[dict[str, str]], None]) -> None:
+        """Hand on what workers tell, also after the scheduler was lost and found."""
+        self._heard = heard
+        self.client.subscribe_topic(TOPIC, lambda event: heard(event[1]))
+
     def spread(self, function: Callable[[Any], str], jobs: Iterable[Any]) -> Iterator[str]:
         """Do jobs on the workers, like ``map``; a job whose worker is lost is done here."""
         todo = list(jobs)
@@ -132,6 +147,8 @@ class Cluster:
         self.say(f"lost the scheduler {self.crew.scheduler}; waiting for it for up to {self.crew.patience:.0f} s")
         self.client = self._found()
         self.say(f"found the scheduler {self.crew.scheduler} again")
+        if self._heard:
+            self.listen(self._heard)
 
     def close(self) -> None:
         """Let go of the client, and end the local workers."""
@@ -177,7 +194,11 @@ class Cluster:
                 time.sleep(1.0)
             except ValueError as problem:
                 raise UsageError(f"--scheduler {self.crew.scheduler}: {problem}; write tcp://HOST:8786") from problem
-        self._wait_for_workers(client, until)
+        try:
+            self._wait_for_workers(client, until)
+        except BaseException:
+            client.close(timeout=1)
+            raise
         return client
 
     def _wait_for_workers(self, client: Any, until: float) -> None:

@@ -51,7 +51,7 @@ def map_in_common(job: MapJob) -> str:
         relabel(labels, legend, job.target, overwrite=True)
         if _picture(job).is_file():
             picture_labels(job.target, job.target.with_suffix(".png"), overwrite=True)
-    except RssegError as problem:
+    except (RssegError, OSError) as problem:
         return str(problem)
     outputs = {path.name: _stamp(path) for path in map_files(job.target) if path.exists()}
     content = {"key": job.key, "labels": before, "outputs": outputs}

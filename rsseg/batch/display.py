@@ -15,8 +15,8 @@ class Display(Protocol):
     def started(self, job: Job) -> None:
         """A worker took the scene."""
 
-    def stage(self, name: str, message: str) -> None:
-        """What the scene's worker does now."""
+    def heard(self, told: dict[str, str]) -> None:
+        """What a worker tells: of a ``scene``, a ``message`` of what it does now, or a ``warning``."""
 
     def ended(self, job: Job, outcome: Outcome, seconds: float, again: bool) -> None:
         """A scene's end after so many seconds; ``again``: it will be tried once more."""
@@ -37,7 +37,7 @@ class NoDisplay:
     def started(self, job: Job) -> None:
         """Nothing."""
 
-    def stage(self, name: str, message: str) -> None:
+    def heard(self, told: dict[str, str]) -> None:
         """Nothing."""
 
     def ended(self, job: Job, outcome: Outcome, seconds: float, again: bool) -> None:

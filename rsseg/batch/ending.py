@@ -4,10 +4,12 @@ import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from rsseg.batch import catalogue, mosaic, summary
-from rsseg.batch.common_legend import Spread, make_common
+from rsseg.batch.common_centres import CommonCentres
+from rsseg.batch.common_legend import CommonLegend, Spread, make_common
 from rsseg.batch.display import Display
 from rsseg.batch.outcome import Outcome
 from rsseg.batch.prepared import Prepared
@@ -17,8 +19,17 @@ from rsseg.errors import RssegError
 from rsseg.files import write_text
 from rsseg.pipeline.provenance import software
 from rsseg.progress import Reporter
+from rsseg.publish.run_files import read_json
 
 PROVENANCE = "batch.json"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What was written of all scenes, by kind; and why a map (``SCENE/MODEL``) has no class of the common legend."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    unmatched: Mapping[str, str] = field(default_factory=dict)
 
 
 def finish(
@@ -28,17 +39,23 @@ def finish(
     display: Display,
     reporter: Reporter,
     spread: Spread = map,
-) -> dict[str, str]:
-    """Write what is of all scenes; returns what to look at, by kind. ``spread`` does jobs on many scenes.
+    complete: bool = True,
+) -> Ending:
+    """Write what is of all scenes.
 
+    ``spread`` does jobs on many scenes. A common legend is only made of ``complete`` scenes, since its classes stay.
     Raises: RssegError where the common legend cannot be used, when all else is written.
     """
-    output, files, problem = request.output, dict[str, str](), None
-    if request.each and any(outcome.done for outcome in outcomes):
+    output, files, unmatched, problem = request.output, dict[str, str](), dict[str, str](), None
+    if request.each and (complete or CommonCentres.read(output)):
         try:
-            outcomes = _in_common(request, prepared, outcomes, display, reporter, spread)
+            common = _in_common(request, prepared, outcomes, reporter, spread, complete)
+            outcomes, unmatched = common.outcomes, dict(common.refused)
         except RssegError as found:
             problem = found
+    elif request.each:
+        display.say("the common legend is made when every scene has ended; run the same command again")
+    if (output / "legend.yaml").is_file():
         files["legend"] = str(output / "legend.yaml")
     if request.mosaic:
         files |= _mosaics(request, outcomes, display)
@@ -47,23 +64,23 @@ def finish(
     files["catalogue"] = str(catalogue.write(outcomes, output))
     if problem:
         raise problem
-    return files
+    return Ending(files, unmatched)
 
 
 def _in_common(
     request: Request,
     prepared: Prepared,
     outcomes: Sequence[Outcome],
-    display: Display,
     reporter: Reporter,
     spread: Spread,
-) -> Sequence[Outcome]:
+    complete: bool,
+) -> CommonLegend:
     """Every map in the classes of the legend that all share."""
     classes = max(model.merge_to or model.settings.classes for model in prepared.config.models.values())
-    common = make_common(outcomes, request.output, classes, anew=request.new_legend, reporter=reporter, spread=spread)
-    for name, why in sorted(common.refused.items()):
-        display.say(f"{name} has no map in common classes: {why}")
-    return common.outcomes
+    anew = request.new_legend and complete
+    # workers elsewhere have another current folder
+    output = request.output.absolute()
+    return make_common(outcomes, output, classes, anew=anew, reporter=reporter, spread=spread)
 
 
 def _mosaics(request: Request, outcomes: Sequence[Outcome], display: Display) -> dict[str, str]:
@@ -91,7 +108,7 @@ def save_provenance(
 ) -> None:
     """``batch.json``: versions, choices and times. It is the one file of a batch that differs between equal ones."""
     target = request.output / PROVENANCE
-    earlier = _earlier(target)
+    earlier = read_json(target).get("scenes")
     content = {
         "pipeline": request.pipeline,
         "archive": str(request.archive.absolute()),
@@ -103,15 +120,9 @@ def save_provenance(
         "platform": platform.platform(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **{key: result[key] for key in ("done", "failed", "before", "left")},
-        "scenes": {**earlier, **{name: vars(timing) for name, timing in timings.items()}},
+        "scenes": {
+            **(earlier if isinstance(earlier, dict) else {}),
+            **{name: vars(timing) for name, timing in timings.items()},
+        },
     }
     write_text(target, json.dumps(content, indent=1, default=str) + "\n", overwrite=True)
-
-
-def _earlier(target: Any) -> dict[str, Any]:
-    """What scenes took in earlier parts of the batch."""
-    try:
-        scenes = json.loads(target.read_text(encoding="utf-8"))["scenes"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return scenes if isinstance(scenes, dict) else {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from rsseg.batch.names import Job
 from rsseg.batch.outcome import Outcome
 from rsseg.errors import ResourceError, RssegError
+from rsseg.pipeline.cache import FOLDER
 from rsseg.pipeline.lacks import lack_of
 
 PASSING = (errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR, errno.ENETUNREACH, errno.EHOSTDOWN)
@@ -41,12 +42,12 @@ def failure_of(problem: Exception, job: Job, output: Path) -> Outcome:
     """What an error says of a scene; ``output`` is where the batch writes."""
     if is_full(problem, output):
         return failed(job, "disk", f"the disk of {output} is full", passing=True)
-    if isinstance(problem, RssegError):
-        # "what is wrong; what to do", as messages are written
-        cause, _, remedy = str(problem).partition("; ")
-        return failed(job, type(problem).__name__, cause, remedy=remedy, passing=_may_pass(problem))
+    # "what is wrong; what to do", as messages are written
+    cause, _, remedy = str(problem).partition("; ") if isinstance(problem, RssegError) else ("", "", "")
     if lack_of(problem) == "memory":
-        return failed(job, "memory", "not enough memory", passing=True)
+        return failed(job, "memory", cause or "not enough memory", remedy=remedy, passing=True)
+    if isinstance(problem, RssegError):
+        return failed(job, type(problem).__name__, cause, remedy=remedy, passing=_may_pass(problem))
     if isinstance(problem, OSError):
         return _of_system(problem, job, output)
     told = f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
@@ -76,7 +77,7 @@ def _of_system(problem: OSError, job: Job, output: Path) -> Outcome:
 
 def traceback_path(output: Path, job: Job) -> Path:
     """Where the traceback of an unexpected error goes."""
-    return output / ".rsseg" / "tracebacks" / f"{job.name}.txt"
+    return output / FOLDER / "tracebacks" / f"{job.name}.txt"
 
 
 def is_full(problem: Exception, output: Path) -> bool:

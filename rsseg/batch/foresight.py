@@ -1,7 +1,7 @@
 """``rsseg batch --dry-run``: what a batch would do, and about how long it would take."""
 
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rsseg.batch.batch import crew_of, sizes_of
@@ -46,7 +46,7 @@ def foresee(request: Request, *, measure: bool = True, reporter: Reporter = SILE
     Raises: UsageError, InputError.
     """
     prepared = prepare(request, reporter)
-    settled = prepared.settled(request.retry_failed)
+    settled = prepared.settled(request.retry_failed, write=False)
     todo = [job for job in prepared.jobs if job.name not in settled]
     sizes, crew = sizes_of(todo), crew_of(request)
     done = sum(outcome.done for outcome in settled.values())
@@ -69,7 +69,7 @@ def foresee(request: Request, *, measure: bool = True, reporter: Reporter = SILE
     in_training = training * min(request.sample, len(prepared.jobs)) if not prepared.trained else 0.0
     each = scene + (training if request.each else 0.0)
     seconds = in_training + each * share / max(1, min(crew.workers or 1, len(todo)))
-    return Foreseen(**{**vars(foreseen), "seconds": seconds, "memory": memory, "disk": round(disk * share)})
+    return replace(foreseen, seconds=seconds, memory=memory, disk=round(disk * share))
 
 
 def _measured(

@@ -3,9 +3,10 @@
 import csv
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from rsseg.errors import InputError, UsageError
 
@@ -30,15 +31,16 @@ def of_csv(path: Path) -> list[str]:
     return [row[column].strip() for row in rows if (row[column] or "").strip()]
 
 
-def of_stac(path: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
+def of_stac(path: Path, suffixes: tuple[str, ...], say: Callable[[str], None]) -> Iterator[str]:
     """The local assets of a static STAC catalogue's items, one an item, as paths relative to ``path``'s folder.
 
     Of an item's assets the first with the role ``data`` is taken, or else the first whose suffix is one of
-    ``suffixes``. Links to children and items are followed where they are local files, each once.
+    ``suffixes``. Links to children and items are followed where they are local files, each once. What lies elsewhere is
+    told to ``say``.
     Raises: InputError, UsageError if it is no STAC.
     """
     seen: set[Path] = set()
-    waiting = [path.resolve()]
+    waiting, remote, without = [path.resolve()], 0, 0
     while waiting:
         here = waiting.pop()
         if here in seen:
@@ -46,31 +48,36 @@ def of_stac(path: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
         seen.add(here)
         content = _json(here)
         for item in content.get("features") or [content]:
-            asset = _asset(item, suffixes) if isinstance(item, dict) and item.get("type") == "Feature" else None
-            if asset:
-                yield os.path.relpath(here.parent / asset, path.resolve().parent)
-        links = [link for link in content.get("links", []) if isinstance(link, dict)]
+            if isinstance(item, dict) and item.get("type") == "Feature":
+                asset = _asset(item, suffixes)
+                without += asset is None
+                if asset:
+                    yield os.path.relpath(here.parent / asset, path.resolve().parent)
         if content.get("type") in ("Catalog", "Collection"):
-            wanted = [
-                link["href"] for link in links if link.get("rel") in ("child", "item") and _local(link.get("href"))
-            ]
-            waiting += [(here.parent / href).resolve() for href in reversed(wanted)]
+            links = [link for link in content.get("links", []) if isinstance(link, dict)]
+            wanted = [_local(link.get("href")) for link in links if link.get("rel") in ("child", "item")]
+            remote += wanted.count(None)
+            waiting += [(here.parent / href).resolve() for href in reversed(wanted) if href]
+    if without or remote:
+        say(f"{path}: {without} items without a local asset and {remote} links to elsewhere are left out")
 
 
 def _asset(item: dict[str, Any], suffixes: tuple[str, ...]) -> str | None:
     assets = item.get("assets")
-    local = [
-        a
-        for a in (assets.values() if isinstance(assets, dict) else ())
-        if isinstance(a, dict) and _local(a.get("href"))
-    ]
-    data = [asset for asset in local if "data" in (asset.get("roles") or ())]
-    rasters = [asset for asset in local if Path(asset["href"]).suffix.lower() in suffixes]
-    return next((str(asset["href"]) for asset in (*data, *rasters)), None)
+    found = [asset for asset in (assets.values() if isinstance(assets, dict) else ()) if isinstance(asset, dict)]
+    local = [(place, asset) for asset in found if (place := _local(asset.get("href")))]
+    data = [place for place, asset in local if "data" in (asset.get("roles") or ())]
+    rasters = [place for place, _ in local if Path(place).suffix.lower() in suffixes]
+    return next(iter([*data, *rasters]), None)
 
 
-def _local(href: Any) -> bool:
-    return isinstance(href, str) and "://" not in href and not href.startswith("/vsi")
+def _local(href: Any) -> str | None:
+    """An address as a path, absolute or relative to the file that has it; None where it is no local file."""
+    if not isinstance(href, str) or href.startswith("/vsi"):
+        return None
+    if href.startswith("file://"):
+        return unquote(href.removeprefix("file://"))
+    return None if "://" in href or not href else unquote(href)
 
 
 def _json(path: Path) -> dict[str, Any]:

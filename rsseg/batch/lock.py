@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from rsseg.errors import BusyError
+from rsseg.errors import BusyError, ResourceError
 
 try:
     import fcntl
@@ -63,6 +63,8 @@ def scene_locked(path: Path, name: str, wait: bool = True) -> Iterator[bool]:
                 fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
             except BlockingIOError:
                 held = False
+            except OSError as problem:
+                raise _no_locks(path.parents[1], problem) from problem
         yield held
 
 
@@ -74,7 +76,16 @@ def try_lock(file: IO[str]) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as problem:
+        raise _no_locks(Path(file.name).parent, problem) from problem
     return True
+
+
+def _no_locks(folder: Path, problem: OSError) -> ResourceError:
+    return ResourceError(
+        f"{folder} takes no locks ({problem.strerror}), without which two processes could harm each other there; "
+        "choose an output on another file system, see rsseg doctor FOLDER"
+    )
 
 
 def _sign(file: IO[str]) -> None:

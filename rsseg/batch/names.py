@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rsseg.batch.products import Product
 from rsseg.files import file_word, write_text
+from rsseg.publish.run_files import read_json
 from rsseg.scene.sensors import is_metadata
 from rsseg.scene.sensors.landsat import META as MTL
 
@@ -29,14 +30,17 @@ def named(products: Sequence[Product], known: dict[str, str]) -> list[Job]:
     ``known``: place -> name of earlier times, to which new ones are added.
     """
     taken = {name.casefold() for name in known.values()}
+    last: dict[str, int] = {}
     for product in products:
         if product.place in known:
             continue
         title = _title(product)
-        number, name = 1, title
+        number = last.get(title.casefold(), 1)
+        name = title if number == 1 else f"{title}-{number}"
         while name.casefold() in taken:  # some file systems fold case
             number += 1
             name = f"{title}-{number}"
+        last[title.casefold()] = number
         taken.add(name.casefold())
         known[product.place] = name
     return [Job(known[product.place], product.path, product.place) for product in products]
@@ -44,11 +48,7 @@ def named(products: Sequence[Product], known: dict[str, str]) -> list[Job]:
 
 def read_names(path: Path) -> dict[str, str]:
     """Place -> name as an earlier batch wrote them; empty without one."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {str(place): str(name) for place, name in content.items()} if isinstance(content, dict) else {}
+    return {str(place): str(name) for place, name in read_json(path).items()}
 
 
 def write_names(path: Path, names: dict[str, str]) -> None:

@@ -12,10 +12,10 @@ from rsseg.batch.products import find_products
 from rsseg.batch.records import Records, work_key
 from rsseg.batch.request import Request, check_output_folder, given_models
 from rsseg.batch.sample_legend import unnamed
-from rsseg.batch.training import Sample, for_sample, trained_models
+from rsseg.batch.training import Sample, for_sample, kept_sample, trained_models
 from rsseg.batch.where import chosen, conditions
 from rsseg.batch.worker import Work
-from rsseg.errors import InputError
+from rsseg.errors import InputError, UsageError
 from rsseg.files import check_output, digest
 from rsseg.learn.model import load_model
 from rsseg.pipeline.aoi import aoi_files
@@ -36,7 +36,8 @@ class Prepared:
 
     ``config`` is what was asked for, ``scene_config`` what is run on each scene: without naming where that is done once
     for all. ``jobs`` are in order, ``names`` are to be kept, and ``work`` is without models while they are still to be
-    trained (on the ``sample``).
+    trained on the ``sample``, of which ``kept`` are the scenes if it was chosen before and they are still there: the
+    sample is the archive's, whatever ``--where`` says now, so that an archive may grow without all its maps changing.
     """
 
     config: PipelineConfig
@@ -44,6 +45,7 @@ class Prepared:
     jobs: list[Job]
     names: dict[str, str]
     sample: Sample | None
+    kept: list[Job] | None
     work: Work
 
     @property
@@ -56,11 +58,14 @@ class Prepared:
         work = replace(self.work, models=models, key=_key(self.scene_config, models, self.work))
         return replace(self, work=work)
 
-    def settled(self, again: bool) -> dict[str, Outcome]:
-        """The scenes that need no work, by name; with ``again``, failures are not among them."""
+    def settled(self, again: bool, write: bool = True) -> dict[str, Outcome]:
+        """The scenes that need no work, by name; with ``again``, failures are not among them.
+
+        ``write``: remember the new times of products that were copied.
+        """
         if not self.trained:
             return {}
-        records = Records(self.work.output)
+        records = Records(self.work.output, write)
         found = {job.name: records.settled(job, self.work.key, self.work.limits) for job in self.jobs}
         return {name: outcome for name, outcome in found.items() if outcome and (outcome.done or not again)}
 
@@ -75,18 +80,22 @@ def prepare(request: Request, reporter: Reporter = SILENT) -> Prepared:
     config = load_pipeline(request.pipeline, request.overrides)
     models = given_models(request.models, config)
     wanted = conditions(request.where)
+    if request.new_legend and not request.each:
+        raise UsageError("--new-legend is of --train each: models of a sample have one legend anyway")
     sample = None if request.each or models else Sample(request.sample, request.output.absolute() / "training")
     config = config if request.each else for_sample(config, request.pipeline)
     names = read_names(request.output / FOLDER / NAMES)
     products = [item for item in find_products(request.archive, reporter.say) if not _inside(item.path, request.output)]
-    jobs = chosen(named(products, names), wanted, reporter)
+    every = named(products, names)
+    jobs = chosen(every, wanted, reporter)
     if not jobs:
         raise InputError(
             f"no scene of {request.archive} is {' and '.join(request.where)}; see rsseg info SCENE for what they are"
         )
     scene_config = unnamed(config) if sample or _have_legends(models) else config
-    prepared = Prepared(config, scene_config, jobs, names, sample, _work(request, scene_config, models))
-    found = trained_models(sample, jobs, prepared.work, config) if sample else None
+    kept = kept_sample(sample, every) if sample else None
+    prepared = Prepared(config, scene_config, jobs, names, sample, kept, _work(request, scene_config, models))
+    found = trained_models(sample, kept, prepared.work, config) if sample and kept else None
     return prepared.with_models(found) if found else prepared
 
 

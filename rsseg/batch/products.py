@@ -5,6 +5,8 @@ out when its turn comes, and told as that scene's failure.
 """
 
 import os
+import sys
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,7 +50,7 @@ def find_products(archive: Path, say: Callable[[str], None] = lambda message: No
     elif archive.suffix.lower() == ".csv":
         found = _listed(archive, of_csv(archive))
     elif archive.suffix.lower() in (".json", ".geojson") and not is_metadata(archive.name):
-        found = _listed(archive, list(of_stac(archive, (*RASTERS, *ARCHIVES))))
+        found = _listed(archive, list(of_stac(archive, (*RASTERS, *ARCHIVES), say)))
     else:
         found = [Product(archive.absolute(), archive.name)]
     if not found:
@@ -65,15 +67,20 @@ def product_files(path: Path) -> list[Path]:
         return sorted(Path(place) / name for place, _, names in os.walk(path) for name in names)
     if is_metadata(path.name):
         stem = MTL.sub("", path.name)
-        beside = _beside(path.parent, path.parent.stat().st_mtime_ns) if path.parent.is_dir() else ()
-        return [other for other in beside if stem == path.name or other.name.startswith(stem)]
+        beside = _beside(path.parent, path.parent.stat().st_mtime_ns) if path.parent.is_dir() else []
+        if stem == path.name:
+            return [path.parent / name for name in beside]
+        # sorted names with one beginning lie together
+        own = beside[bisect_left(beside, stem) : bisect_right(beside, stem + chr(sys.maxunicode))]
+        return [path.parent / name for name in own]
     return [path] if path.exists() else []
 
 
 @lru_cache(maxsize=8)
-def _beside(folder: Path, changed: int) -> tuple[Path, ...]:
-    """The files in a folder, listed once for all its products; ``changed`` is the folder's time."""
-    return tuple(sorted(path for path in folder.iterdir() if path.is_file()))
+def _beside(folder: Path, changed: int) -> list[str]:
+    """The files in a folder, sorted, listed once for all its products; ``changed`` is the folder's time."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_file())
 
 
 def _below(archive: Path, say: Callable[[str], None]) -> Iterator[Path]:

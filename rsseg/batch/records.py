@@ -18,6 +18,7 @@ from rsseg.batch.outcome import Outcome
 from rsseg.batch.products import product_files
 from rsseg.files import digest, write_text
 from rsseg.pipeline.cache import FOLDER
+from rsseg.publish.run_files import read_json
 
 Stamps = dict[str, list[int]]
 
@@ -39,13 +40,14 @@ class Limits:
 class Records:
     """The records of an output folder, a file a scene."""
 
-    def __init__(self, output: Path) -> None:
-        self.output = output
+    def __init__(self, output: Path, write: bool = True) -> None:
+        """``write``: remember the new times of products that were copied."""
+        self.output, self.remember = output, write
         self.folder = output / FOLDER / "scenes"
 
     def settled(self, job: Job, key: str, limits: Limits) -> Outcome | None:
         """How the scene ended, if the same would come of doing it again; None if there is work to do."""
-        record = self._read(job)
+        record = read_json(self._path(job))
         if not record or record.get("key") != key:
             return None
         try:
@@ -78,15 +80,9 @@ class Records:
             return True
         if now.keys() != record["inputs"].keys() or content_of(job.path) != record["content"]:
             return False
-        self._write(job, {**record, "inputs": now})
+        if self.remember:
+            self._write(job, {**record, "inputs": now})
         return True
-
-    def _read(self, job: Job) -> dict[str, Any]:
-        try:
-            content = json.loads(self._path(job).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
 
     def _write(self, job: Job, record: Mapping[str, Any]) -> None:
         write_text(self._path(job), json.dumps(record, indent=1, sort_keys=True) + "\n", overwrite=True)

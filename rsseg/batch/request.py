@@ -8,6 +8,8 @@ from typing import Any, Literal
 from rsseg.batch.records import Limits
 from rsseg.batch.schedule import OnError
 from rsseg.errors import InputError, UsageError
+from rsseg.files import is_scratch
+from rsseg.pipeline.cache import FOLDER
 from rsseg.pipeline.configuration import PipelineConfig
 
 
@@ -89,7 +91,6 @@ def check_output_folder(request: Request) -> None:
         raise UsageError(f"{output} is the archive itself; choose another output")
     if (output / "run.yaml").is_file():
         raise UsageError(f"{output} is a run of rsseg run or map; choose a new folder for the batch")
-    if output.is_dir() and not (output / "batch.yaml").is_file():
-        others = [path.name for path in output.iterdir() if path.name != ".rsseg"]
-        if others:
-            raise UsageError(f"{output} holds other files and is no batch of rsseg; choose an empty or a new folder")
+    ours = not output.is_dir() or (output / "batch.yaml").is_file()
+    if not ours and not all(path.name == FOLDER or is_scratch(path) for path in output.iterdir()):
+        raise UsageError(f"{output} holds other files and is no batch of rsseg; choose an empty or a new folder")

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import rsseg
-from rsseg.files import check_output
+from rsseg.files import check_output, write_text
 from rsseg.label.legend import Legend
 from rsseg.label.legend_file import to_yaml
 from rsseg.label.maps import LabelMap
@@ -94,8 +94,7 @@ def _merged(labels: Path, legend: Legend) -> Path:
     """A map of the sample in merged classes, as a file beside the folder of its clusters."""
     target = labels.parent.parent / "merged" / labels.name
     table = target.with_suffix(".merge.yaml")
-    table.parent.mkdir(parents=True, exist_ok=True)
-    table.write_text(to_yaml(legend), encoding="utf-8")
+    write_text(table, to_yaml(legend), overwrite=True)
     relabel(labels, table, target, overwrite=True)
     return target
 

@@ -15,7 +15,7 @@ from rsseg.batch.names import Job
 from rsseg.batch.outcome import Outcome
 from rsseg.batch.records import Records
 from rsseg.batch.watch import last_words
-from rsseg.batch.worker import TOPIC, Work, give_up, run_scene, settle, words_path
+from rsseg.batch.worker import Work, give_up, run_scene, settle, words_path
 from rsseg.errors import ResourceError
 
 OnError = Literal["skip", "fail"]
@@ -64,7 +64,6 @@ class Schedule:
         self._flying: dict[str, _Try] = {}
         self._news: queue.Queue[str] = queue.Queue()
         self._slots, self._counted, self._idle_since = 0, 0.0, time.monotonic()
-        self._listen()
         try:
             while self._waiting or self._flying:
                 self._count()
@@ -73,16 +72,6 @@ class Schedule:
         finally:
             for attempt in self._flying.values():
                 attempt.future.cancel()
-
-    def _listen(self) -> None:
-        def heard(event: tuple[Any, dict[str, str]]) -> None:
-            told = event[1]
-            if "warning" in told:
-                self.display.say(f"{told['scene']}: warning: {told['warning']}")
-            else:
-                self.display.stage(told["scene"], told["message"])
-
-        self.cluster.client.subscribe_topic(TOPIC, heard)
 
     def _count(self) -> None:
         """Look after the scheduler and its workers."""
@@ -102,7 +91,6 @@ class Schedule:
         flying, self._flying = list(self._flying.values()), {}
         self._waiting.extendleft(reversed(flying))
         self.cluster.find_again()
-        self._listen()
 
     def _submit(self) -> None:
         now = time.monotonic()
@@ -166,7 +154,7 @@ class Schedule:
         if outcome.kind in ("time", "memory"):  # the worker could not say so itself
             outcome = replace(outcome, passing=False)
             settle(Records(self.work.output), job, self.work, outcome, read=False)
-        elif outcome.passing:
+        elif outcome.passing and outcome.kind != "worker":  # what a lost worker finished is not to be done again
             give_up(job, self.work)
         self.outcomes[job.name] = outcome
         self.timings[job.name] = Timing(round(seconds, 3), attempt.tries + 1)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rsseg.batch.lock import scene_locked
 from rsseg.batch.names import Job
 from rsseg.batch.sample_legend import is_named, named_model, naming_nodes, unnamed
-from rsseg.batch.worker import Told, Work, gpu_of
+from rsseg.batch.worker import TRAINING, Told, Work, busy_path, check_place, gpu_of, hearing
 from rsseg.errors import InputError, RssegError, RssegWarning, UsageError
 from rsseg.files import sweep, write_text
 from rsseg.pipeline.cache import FOLDER, Cache, Node
@@ -53,11 +54,8 @@ def kept_sample(sample: Sample, jobs: Sequence[Job]) -> list[Job] | None:
         return None
 
 
-def trained_models(sample: Sample, jobs: Sequence[Job], work: Work, config: PipelineConfig) -> dict[str, Path] | None:
-    """The models, if they were trained on the present files of the kept sample; nothing is computed."""
-    chosen = kept_sample(sample, jobs)
-    if chosen is None:
-        return None
+def trained_models(sample: Sample, chosen: Sequence[Job], work: Work, config: PipelineConfig) -> dict[str, Path] | None:
+    """The models, if they were trained on the present files of the sample's scenes; nothing is computed."""
     try:
         plan = _plan(sample, chosen, work, config)
         cache = Cache(sample.folder)
@@ -67,23 +65,26 @@ def trained_models(sample: Sample, jobs: Sequence[Job], work: Work, config: Pipe
     return _models(plan, config) if finished else None
 
 
-def train_sample(sample: Sample, jobs: Sequence[Job], work: Work, pipeline: Path) -> dict[str, Path]:
+def train_sample(
+    sample: Sample, kept: Sequence[Job] | None, jobs: Sequence[Job], work: Work, pipeline: Path
+) -> dict[str, Path]:
     """Train the pipeline's models on a sample of the archive, and name them; returns name -> file. It runs on a worker.
 
-    Scenes that cannot be read are passed over, and told. The sample is kept while its scenes are in the archive, so
-    that an archive may grow without all its maps changing.
-
-    Raises: any RssegError.
+    The sample is the one that was ``kept``, or else chosen from ``jobs``, of which those that cannot be read are passed
+    over, and told. Raises: any RssegError.
     """
-    reporter, config = Told("training"), load_pipeline(str(pipeline))
-    sweep(sample.folder)
-    chosen = kept_sample(sample, jobs) or _choose(sample, jobs, work, config, reporter)
-    with gpu_of(work) as device:
+    check_place(work)
+    reporter, config = Told(TRAINING), load_pipeline(str(pipeline))
+    # a worker whose scheduler was lost may still be at it
+    with scene_locked(busy_path(work.output), TRAINING), hearing(reporter), gpu_of(work) as device:
+        sweep(sample.folder)
+        chosen = kept or _choose(sample, jobs, work, config, reporter)
         plan = _plan(sample, chosen, work, config, device, reporter)
         nodes, cache = _nodes(plan, config), Cache(sample.folder)
         check_nodes(cache, nodes)
         write_configuration(config, sample.folder / "run.yaml")
         run_nodes(cache, nodes, reporter)
+        cache.keep()
     return _models(plan, config)
 
 

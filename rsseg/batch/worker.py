@@ -31,6 +31,9 @@ from rsseg.progress import Silent
 TOPIC = "rsseg"
 """Where workers say on which stage they are; Dask hands it to the batch."""
 
+TRAINING = "training"
+"""What the sample's run is called in events and locks; folders of scenes lie elsewhere."""
+
 ONE = threading.Lock()
 """A process works on one scene at a time, whatever its number of threads."""
 
@@ -57,14 +60,19 @@ class Work:
 
 def run_scene(job: Job, work: Work) -> dict[str, Any]:
     """Run the pipeline on a scene in its folder and record how it ended; returns the outcome as plain values."""
+    try:
+        check_place(work)
+    except ResourceError as problem:
+        return failure_of(problem, job, work.output).as_dict()
     with ONE, scene_locked(busy_path(work.output), job.name):
         records = Records(work.output)
         before = records.settled(job, work.key, work.limits)
         if before and before.done:  # by a worker whose scheduler was lost
             return before.as_dict()
         load_stages()
-        with watched(work.limits, words_path(work.output, job)):
-            outcome = _tried(job, work)
+        # waiting for a GPU is not of the scene's time
+        with gpu_of(work) as device, watched(work.limits, words_path(work.output, job)):
+            outcome = _tried(job, work, device)
             settle(records, job, work, outcome)
         _give_back()
         return outcome.as_dict()
@@ -112,10 +120,9 @@ def load_stages() -> None:
         importlib.import_module(f"rsseg.pipeline.stages.{module}")
 
 
-def _tried(job: Job, work: Work) -> Outcome:
+def _tried(job: Job, work: Work, device: str) -> Outcome:
     try:
-        _check_place(work)
-        return _run(job, work)
+        return _run(job, work, device)
     except Exception as problem:  # one scene must not stop the others
         outcome = failure_of(problem, job, work.output)
         if outcome.kind == "unexpected":
@@ -124,8 +131,8 @@ def _tried(job: Job, work: Work) -> Outcome:
         return outcome
 
 
-def _check_place(work: Work) -> None:
-    """A worker elsewhere needs the same code and the same files."""
+def check_place(work: Work) -> None:
+    """A worker elsewhere needs the same code and the same files. Raises: ResourceError."""
     if work.version != rsseg.__version__:
         raise ResourceError(
             f"this worker runs rsseg {rsseg.__version__}, the batch {work.version}; install one version everywhere"
@@ -136,7 +143,7 @@ def _check_place(work: Work) -> None:
         )
 
 
-def _run(job: Job, work: Work) -> Outcome:
+def _run(job: Job, work: Work, device: str) -> Outcome:
     from rsseg.pipeline.configuration import load_pipeline
     from rsseg.pipeline.plan import Machine
     from rsseg.pipeline.stages.run import run
@@ -145,7 +152,7 @@ def _run(job: Job, work: Work) -> Outcome:
 
     folder = work.output / "scenes" / job.name
     reporter, config = Told(job.name), load_pipeline(str(work.pipeline))
-    with _hearing(reporter), gpu_of(work) as device:
+    with hearing(reporter):
         result = run(
             str(work.pipeline),
             [job.path],
@@ -182,9 +189,9 @@ def _map_facts(folder: Path, name: str, model: str, labels: Path, work: Work) ->
 @contextmanager
 def gpu_of(work: Work) -> Iterator[str]:
     """The device of a scene: a GPU of its own where there is one."""
-    from rsseg.learn.devices import gpu_count
+    from rsseg.learn.devices import gpu_names
 
-    with own_gpu(work.device, gpu_count()) as device:
+    with own_gpu(work.device, gpu_names()) as device:
         yield device
 
 
@@ -211,7 +218,7 @@ class Told(Silent):
 
 
 @contextmanager
-def _hearing(reporter: Told) -> Iterator[None]:
+def hearing(reporter: Told) -> Iterator[None]:
     """Warnings go the way of messages."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -111,7 +111,7 @@ def command(
         return 0
     result = batch(request, display=display_of(reporter), reporter=reporter)
     click.echo(json.dumps(result.as_dict()) if as_json else "\n".join(told(result)))
-    return 1 if result.failures or result.left else 0
+    return 1 if result.failures or result.left or result.ending.unmatched else 0
 
 
 def told(result: "BatchResult") -> list[str]:
@@ -121,11 +121,12 @@ def told(result: "BatchResult") -> list[str]:
         f"{result.folder}: {done} scenes done, {len(result.failures)} failed, {result.before} of them settled before"
     ]
     if result.left:
-        lines.append(f"  {result.left} not begun, since --on-error fail stopped the batch")
+        lines.append(f"  {result.left} left to do, since --on-error fail stopped the batch")
     lines += [f"  {failure.place}: {failure.cause}; {failure.remedy}" for failure in result.failures[:10]]
     if len(result.failures) > 10:
         lines.append(f"  and {len(result.failures) - 10} more, see failures.csv")
-    lines += [f"{kind}: {path}" for kind, path in result.files.items()]
+    lines += [f"  {name} has no map in common classes: {why}" for name, why in sorted(result.ending.unmatched.items())]
+    lines += [f"{kind}: {path}" for kind, path in result.ending.files.items()]
     return lines
 
 

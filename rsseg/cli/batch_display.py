@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rsseg.batch.names import Job
     from rsseg.batch.outcome import Outcome
 
+TRAINING = "training"
+"""What workers call the sample's run."""
+
 SHOWN = 20
 """Running scenes that the table has room for."""
 
@@ -63,6 +66,14 @@ class Counts:
             self.failed += 1
 
 
+@dataclass
+class _Row:
+    """A scene that a worker has."""
+
+    began: float
+    message: str = ""
+
+
 class LineDisplay:
     """A line a scene, with how many are done and how long the rest will take."""
 
@@ -77,10 +88,12 @@ class LineDisplay:
     def started(self, job: "Job") -> None:
         """Nothing: the line comes at the scene's end."""
 
-    def stage(self, name: str, message: str) -> None:
-        """Every stage where much is asked for."""
-        if self.reporter.verbose or name == "training":
-            self.reporter.say(f"{name}: {message}")
+    def heard(self, told: dict[str, str]) -> None:
+        """Warnings, and every stage of the training; of scenes where much is asked for."""
+        if "warning" in told:
+            self.reporter.say(f"{told['scene']}: warning: {told['warning']}")
+        elif self.reporter.verbose or told["scene"] == TRAINING:
+            self.reporter.say(f"{told['scene']}: {told['message']}")
 
     def ended(self, job: "Job", outcome: "Outcome", seconds: float, again: bool) -> None:
         """How the scene ended."""
@@ -107,7 +120,7 @@ class LiveDisplay(LineDisplay):
 
     def __init__(self, reporter: TerminalReporter) -> None:
         super().__init__(reporter)
-        self.running: dict[str, tuple[float, str]] = {}
+        self.running: dict[str, _Row] = {}
         self.live: Live | None = None
 
     def begin(self, total: int, before: int) -> None:
@@ -118,14 +131,15 @@ class LiveDisplay(LineDisplay):
 
     def started(self, job: "Job") -> None:
         """A row more."""
-        self.running[job.name] = (time.monotonic(), "")
+        self.running[job.name] = _Row(time.monotonic())
 
-    def stage(self, name: str, message: str) -> None:
-        """What is done now beside the scene's name."""
-        if name == "training" or name not in self.running:
-            self.reporter.say(f"{name}: {message}")
-            return
-        self.running[name] = (self.running[name][0], message)
+    def heard(self, told: dict[str, str]) -> None:
+        """What is done now beside the scene's name; called in a thread of Dask's."""
+        row = self.running.get(told["scene"])
+        if row is None or "warning" in told:
+            super().heard(told)
+        else:
+            row.message = told["message"]
 
     def ended(self, job: "Job", outcome: "Outcome", seconds: float, again: bool) -> None:
         """A row less, a line more."""
@@ -147,8 +161,8 @@ class LiveDisplay(LineDisplay):
     def _table(self) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         now = time.monotonic()
-        for name, (began, message) in list(self.running.items())[:SHOWN]:
-            table.add_row(Text(name), Text(duration(now - began), style="dim"), Text(message, style="dim"))
+        for name, row in list(self.running.items())[:SHOWN]:
+            table.add_row(Text(name), Text(duration(now - row.began), style="dim"), Text(row.message, style="dim"))
         if len(self.running) > SHOWN:
             table.add_row(Text(f"and {len(self.running) - SHOWN} more"))
         counts, left = self.counts, self.counts.left
@@ -171,9 +185,10 @@ class EventDisplay:
         """A worker took the scene."""
         self.reporter.event("started", name=job.name, place=job.place)
 
-    def stage(self, name: str, message: str) -> None:
-        """What its worker does."""
-        self.reporter.event("stage", name=name, message=message)
+    def heard(self, told: dict[str, str]) -> None:
+        """What its worker does, or warns of."""
+        kind = "warning" if "warning" in told else "stage"
+        self.reporter.event(kind, name=told["scene"], message=told.get("warning", told.get("message", "")))
 
     def ended(self, job: "Job", outcome: "Outcome", seconds: float, again: bool) -> None:
         """How the scene ended."""

@@ -52,5 +52,11 @@ def _device(name: str) -> torch.device:
 
 
 def gpu_count() -> int:
-    """How many GPUs this process sees."""
+    """How many GPUs this process sees; none of them is touched."""
     return torch.cuda.device_count()
+
+
+def gpu_names() -> list[str]:
+    """The GPUs that this process sees, by what tells them from others of the machine: ids, or numbers without ids."""
+    found = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+    return [str(getattr(one, "uuid", number)) for number, one in enumerate(found)]

@@ -7,12 +7,12 @@ from rsseg.batch.gpus import own_gpu
 
 
 def test_scenes_get_gpus_of_their_own_and_wait_for_one(tmp_path: Path) -> None:
-    with own_gpu("auto", 2, tmp_path) as first, own_gpu("cuda", 2, tmp_path) as second:
+    with own_gpu("auto", ["a", "b"], tmp_path) as first, own_gpu("cuda", ["a", "b"], tmp_path) as second:
         assert {first, second} == {"cuda:0", "cuda:1"}
         got: list[str] = []
 
         def third() -> None:
-            with own_gpu("auto", 2, tmp_path) as device:
+            with own_gpu("auto", ["a", "b"], tmp_path) as device:
                 got.append(device)
 
         thread = threading.Thread(target=third)
@@ -24,7 +24,7 @@ def test_scenes_get_gpus_of_their_own_and_wait_for_one(tmp_path: Path) -> None:
 
 
 def test_what_is_no_choice_of_a_gpu_stays_as_it_is(tmp_path: Path) -> None:
-    for device, count in (("cpu", 2), ("cuda:1", 2), ("auto", 0)):
-        with own_gpu(device, count, tmp_path) as found:
+    for device, names in (("cpu", ["a"]), ("cuda:1", ["a", "b"]), ("auto", [])):
+        with own_gpu(device, names, tmp_path) as found:
             assert found == device
     assert not list(tmp_path.iterdir())

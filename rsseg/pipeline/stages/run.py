@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from rsseg.errors import UsageError
-from rsseg.files import sweep, write_text
+from rsseg.files import is_scratch, sweep, write_text
 from rsseg.learn.distributed import refuse_several
 from rsseg.pipeline.cache import FOLDER, Cache, Node, statuses
 from rsseg.pipeline.configuration import PipelineConfig, load_pipeline
@@ -119,7 +119,7 @@ def check_folder(output: Path) -> None:
         raise UsageError(f"{output} is a file where a folder should be; choose another output")
     if (
         output.is_dir()
-        and any(output.iterdir())
+        and not all(is_scratch(path) for path in output.iterdir())
         and not (output / FOLDER).is_dir()
         and not (output / "run.yaml").is_file()
     ):

@@ -65,8 +65,8 @@ def _open_whole(
     container, meta_name = _find_product(path)
     opener = open_resourcesat if _is(resourcesat, meta_name) else open_landsat
     scene = opener(container, meta_name, bands=bands, calibration=calibration, fill=fill)
-    several = path.is_file() and container.path != path and len(_metas(container)) > 1
-    return replace(scene, path=path) if several else scene  # its folder alone would not say which one it is
+    # a folder alone would not say which of its Landsat products it is
+    return replace(scene, path=path) if path.is_file() and _is(landsat, path.name) else scene
 
 
 def read_tags(path: Path) -> Mapping[str, str]:
@@ -129,7 +129,10 @@ def _find_product(path: Path) -> tuple[Container, str]:
     Raises: InputError if there is none, or several products.
     """
     if path.is_file() and path.suffix.lower() not in ARCHIVES:
-        return Container.of(path.parent), path.name
+        # a folder may hold thousands of Landsat products, whose files are named alike
+        stem = landsat.META.sub("", path.name)
+        own = Container.of(path.parent, stem) if stem != path.name else None
+        return (own if own and len(own.names) > 1 else Container.of(path.parent)), path.name
     container = Container.of(path)
     metas = _metas(container)
     if not metas:

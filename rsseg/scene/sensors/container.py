@@ -38,13 +38,13 @@ class Container:
     stored: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, path: Path) -> "Container":
-        """List a folder, a .zip or a .tar.
+    def of(cls, path: Path, beginning: str = "") -> "Container":
+        """List a folder, a .zip or a .tar; with ``beginning`` only a folder's own files with such names.
 
         Raises: InputError if an archive is damaged or hostile, or holds far more than a product.
         """
         if path.is_dir():
-            found, stored = dict(_folder_files(path)), {}
+            found, stored = dict(_files_beginning(path, beginning) if beginning else _folder_files(path)), {}
         else:
             members = list_archive(path)
             found = {member.path: member.fault for member in members}
@@ -136,6 +136,13 @@ def _folder_files(path: Path) -> Iterator[tuple[str, str | None]]:
         for name in files:
             item = Path(folder) / name
             yield item.relative_to(path).as_posix(), _file_fault(item, path)
+
+
+def _files_beginning(path: Path, beginning: str) -> Iterator[tuple[str, str | None]]:
+    """The files of one product among many in a folder, which is not searched further."""
+    with os.scandir(path) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(beginning) and not entry.is_dir()]
+    yield from ((name, _file_fault(path / name, path)) for name in names)
 
 
 def _file_fault(item: Path, root: Path) -> str | None:
