@@ -1,6 +1,7 @@
 """Whole batches on a local cluster: trained on a sample, given models, growth, names, the command line."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import pandas as pd
 import pytest
 import rasterio
 import yaml
-from batch.archives import make_archive, make_product, write_pipeline
-from products import make_liss4, some_numbers
+from batch.archives import make_archive, write_pipeline
+from products import LISS4_META_PLAIN, make_liss4, some_numbers, with_keys
 
 from rsseg.batch.batch import BatchResult, batch
-from rsseg.batch.prepared import prepare
+from rsseg.batch.prepared import Prepared, prepare
 from rsseg.batch.request import Request
 from rsseg.batch.training import spread, train_sample
+from rsseg.batch.worker import run_scene
 from rsseg.errors import InputError, UsageError
 from rsseg.label.legend_file import from_yaml
 from rsseg.learn.model import load_model
@@ -34,6 +36,14 @@ def request(tmp_path: Path, **options: object) -> Request:
 
 def states(result: BatchResult) -> dict[str, str]:
     return {outcome.name: outcome.state for outcome in result.outcomes}
+
+
+def _trained(found: Prepared, folder: Path) -> dict[str, Path]:
+    """Train the sample's models in this process."""
+    assert found.sample is not None
+    write_configuration(found.config, folder / "out" / "batch.yaml")
+    write_configuration(found.scene_config, found.work.pipeline)
+    return train_sample(found.sample, found.kept, found.jobs, found.work, folder / "out" / "batch.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +99,16 @@ def test_what_changed_is_to_do_again(finished: tuple[Path, BatchResult]) -> None
     assert len(todo(sample=3)) == 4
 
 
-def test_an_archive_that_grows_keeps_its_maps(tmp_path: Path) -> None:
-    make_archive(tmp_path / "archive", 2)
-    batch(request(tmp_path))
+def test_an_archive_that_grows_keeps_its_maps(finished: tuple[Path, BatchResult], tmp_path: Path) -> None:
+    """Also its sample, when only some of its scenes are asked for."""
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     map_ = tmp_path / "out" / "scenes" / "scene-001" / "scene-001" / "labels" / "kmeans.tif"
     before = map_.stat().st_mtime_ns
-    make_product(tmp_path / "archive" / "a" / "scene-001", 3)
-    result = batch(request(tmp_path))
-    assert result.before == 2
-    assert states(result) == dict.fromkeys(["scene-000", "scene-001", "scene-001-2"], "done")
+    make_liss4(tmp_path / "archive" / "a" / "scene-001", meta=with_keys(LISS4_META_PLAIN, Path="99"))
+    result = batch(request(tmp_path, where=["path=99"]))
+    assert states(result) == {"broken": "failed", "scene-001-2": "done"}
+    found = prepare(request(tmp_path))
+    assert set(found.settled(again=False)) == {"broken", "scene-000", "scene-001", "scene-001-2", "scene-002"}
     assert map_.stat().st_mtime_ns == before
 
 
@@ -105,8 +116,10 @@ def test_names_and_merging_are_of_the_archive_not_of_a_scene(tmp_path: Path) -> 
     make_archive(tmp_path / "archive", 3)
     content = yaml.safe_load(write_pipeline(tmp_path / "pipeline.yaml", classes=5, merge_to=2, stride=2).read_text())
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump({**content, "names": "spectra"}))
-    result = batch(request(tmp_path))
-    assert set(states(result).values()) == {"done"}
+    found = prepare(request(tmp_path))
+    trained = _trained(found, tmp_path)
+    ready = found.with_models(trained)
+    assert {run_scene(job, ready.work)["state"] for job in ready.jobs} == {"done"}
     model = load_model(tmp_path / "out" / "training" / "named" / "kmeans.safetensors")
     assert model.legend is not None
     legend = from_yaml(model.legend)
@@ -114,13 +127,13 @@ def test_names_and_merging_are_of_the_archive_not_of_a_scene(tmp_path: Path) -> 
     assert sorted(value for item in legend.classes for value in item.clusters) == [1, 2, 3, 4, 5]
     assert len(known) == 2
     assert not any(item.name.startswith(("cluster", "class")) for item in known)
-    found = set()
+    named = set()
     for path in (tmp_path / "out" / "scenes").glob("*/*/labels/kmeans.tif.aux.xml"):
         text = path.read_text()
-        found.add(tuple(item.name in text for item in known))
+        named.add(tuple(item.name in text for item in known))
         with rasterio.open(path.with_suffix("").with_suffix("")) as labels:
             assert set(np.unique(labels.read(1))) <= {0, *(item.value for item in legend.classes)}
-    assert found == {(True, True)}
+    assert named == {(True, True)}
 
 
 def test_given_models_are_applied_and_none_is_trained(finished: tuple[Path, BatchResult], tmp_path: Path) -> None:
@@ -128,13 +141,15 @@ def test_given_models_are_applied_and_none_is_trained(finished: tuple[Path, Batc
     model = folder / "out" / "training" / "models" / "kmeans.safetensors"
     make_archive(tmp_path / "archive", 1)
     write_pipeline(tmp_path / "pipeline.yaml")
-    assert states(batch(request(tmp_path, models=[str(model)]))) == {"scene-000": "done"}
-    assert not (tmp_path / "out" / "training").exists()
+    with pytest.raises(InputError, match=r"the model gone\.safetensors does not exist"):
+        prepare(request(tmp_path, models=["gone.safetensors"]))
+    ready = prepare(request(tmp_path, models=[str(model)], memory=64 << 30))
+    assert ready.trained
+    write_configuration(ready.scene_config, ready.work.pipeline)
+    assert run_scene(ready.jobs[0], ready.work)["state"] == "done"
     same = (folder / "out", tmp_path / "out")
     a, b = ((out / "scenes/scene-000/scene-000/labels/kmeans.tif").read_bytes() for out in same)
     assert a == b
-    with pytest.raises(InputError, match=r"the model gone\.safetensors does not exist"):
-        prepare(request(tmp_path, models=["gone.safetensors"]))
 
 
 def test_scenes_that_nothing_can_be_learned_from_are_passed_over(tmp_path: Path) -> None:
@@ -145,8 +160,7 @@ def test_scenes_that_nothing_can_be_learned_from_are_passed_over(tmp_path: Path)
     make_archive(tmp_path / "archive", 2)
     found = prepare(request(tmp_path, sample=4))
     assert found.sample is not None
-    write_configuration(found.config, tmp_path / "out" / "batch.yaml")
-    train_sample(found.sample, found.jobs, found.work, tmp_path / "out" / "batch.yaml")
+    _trained(found, tmp_path)
     kept = json.loads(found.sample.file.read_text())["scenes"]
     assert kept == ["scene-000", "scene-001.zip"]
 

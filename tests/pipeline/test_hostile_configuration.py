@@ -142,7 +142,7 @@ def test_ordinary_values_are_those_of_yaml() -> None:
             "models: {a: {method: wce, epochs: 1000000000000}}",
             r"epochs = 1000000000000 cannot be used \(it is from 0 to 1000000",
         ),
-        ("models: {a: {method: recal, patch: 1000000000}}", "patch = 1000000000 cannot be used .it is from 0 to 4096"),
+        ("models: {a: {method: recal, patch: 1000000000}}", "a patch of 1000000000 pixels is larger than 4096"),
         ("models: {a: {method: recal, stride: 0}}", "stride = 0"),
         ("models: {a: {method: recal, patch: -8}}", "patch = -8"),
         ("models: {a: {method: recal, classes: -3}}", "classes = -3"),
