@@ -21,6 +21,7 @@ ATTEMPT = 5.0
 SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,  # who tries again is decided here, where causes are known
     "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.worker-saturation": 1.0,  # a scene that waits must not die with another's worker
     "distributed.worker.daemon": False,
     "distributed.admin.system-monitor.gil.enabled": False,
 }

@@ -12,9 +12,6 @@ class Display(Protocol):
     def begin(self, total: int, before: int) -> None:
         """``total`` scenes are wanted, of which ``before`` were settled by an earlier run."""
 
-    def started(self, job: Job) -> None:
-        """A worker took the scene."""
-
     def heard(self, told: dict[str, str]) -> None:
         """What a worker tells: of a ``scene``, a ``message`` of what it does now, or a ``warning``."""
 
@@ -32,9 +29,6 @@ class NoDisplay:
     """Shows nothing."""
 
     def begin(self, total: int, before: int) -> None:
-        """Nothing."""
-
-    def started(self, job: Job) -> None:
         """Nothing."""
 
     def heard(self, told: dict[str, str]) -> None:

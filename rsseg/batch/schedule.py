@@ -20,6 +20,9 @@ from rsseg.errors import ResourceError
 
 OnError = Literal["skip", "fail"]
 
+WAITING = 1
+"""Scenes a worker that wait for it, so that it never waits for one."""
+
 TICK = 0.5
 """Seconds to wait for news before the workers are counted again."""
 
@@ -40,7 +43,6 @@ class _Try:
     tries: int = 0
     after: float = 0.0
     future: Any = None
-    began: float = 0.0
 
 
 @dataclass
@@ -61,8 +63,9 @@ class Schedule:
         Raises: ResourceError if the disk is full, or no worker comes back.
         """
         self._waiting = deque(_Try(job) for job in jobs)
-        self._flying: dict[str, _Try] = {}
-        self._news: queue.Queue[str] = queue.Queue()
+        self._flying: dict[tuple[str, int], _Try] = {}
+        self._news: queue.Queue[tuple[str, int]] = queue.Queue()
+        self._group, self._number = f"scene-{uuid.uuid4().hex[:8]}", 0
         self._slots, self._counted, self._idle_since = 0, 0.0, time.monotonic()
         try:
             while self._waiting or self._flying:
@@ -92,20 +95,26 @@ class Schedule:
         self._waiting.extendleft(reversed(flying))
         self.cluster.find_again()
 
+    @property
+    def _room(self) -> int:
+        """How many scenes may be under way or wait for a worker: none waits where the first failure ends all."""
+        return self._slots * (1 + (WAITING if self.on_error == "skip" else 0))
+
     def _submit(self) -> None:
         now = time.monotonic()
         for _ in range(len(self._waiting)):
-            if len(self._flying) >= self._slots:
+            if len(self._flying) >= self._room:
                 return
             attempt = self._waiting.popleft()
             if attempt.after > now:
                 self._waiting.append(attempt)
                 continue
-            key = f"{attempt.job.name}-{uuid.uuid4().hex[:8]}"
+            # one group of many tasks: Dask keeps those that no worker is free for
+            self._number += 1
+            key = (self._group, self._number)
             future = self.cluster.client.submit(run_scene, attempt.job, self.work, key=key, pure=False, retries=0)
-            self._flying[key] = replace(attempt, future=future, began=now)
+            self._flying[key] = replace(attempt, future=future)
             future.add_done_callback(lambda done: self._news.put(done.key))
-            self.display.started(attempt.job)
 
     def _hear(self) -> None:
         """Wait for a scene to end, for a moment."""
@@ -119,13 +128,13 @@ class Schedule:
         if attempt.future.status in ("cancelled", "lost"):
             self._waiting.appendleft(replace(attempt, future=None))
             return
-        outcome = self._outcome(attempt)
+        done = attempt.future.result() if attempt.future.status == "finished" else None
+        outcome = Outcome.of_dict(done) if done else self._lost(attempt)
         attempt.future.release()
-        self._settle(attempt, outcome)
+        self._settle(attempt, outcome, done["seconds"] if done else 0.0)
 
-    def _outcome(self, attempt: _Try) -> Outcome:
-        if attempt.future.status == "finished":
-            return Outcome.of_dict(attempt.future.result())
+    def _lost(self, attempt: _Try) -> Outcome:
+        """What became of a scene whose worker did not answer."""
         problem, job = attempt.future.exception(), attempt.job
         words = last_words(words_path(self.work.output, job))
         if words:
@@ -141,8 +150,8 @@ class Schedule:
             job, "worker", f"the worker could not take the scene: {type(problem).__name__}: {told}", passing=True
         )
 
-    def _settle(self, attempt: _Try, outcome: Outcome) -> None:
-        job, seconds = attempt.job, time.monotonic() - attempt.began
+    def _settle(self, attempt: _Try, outcome: Outcome, seconds: float) -> None:
+        job = attempt.job
         if outcome.kind == "disk":
             raise ResourceError(f"{outcome.cause}; {outcome.remedy}")
         again = outcome.passing and attempt.tries < self.retries

@@ -5,6 +5,7 @@ import gc
 import importlib
 import shutil
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -59,23 +60,32 @@ class Work:
 
 
 def run_scene(job: Job, work: Work) -> dict[str, Any]:
-    """Run the pipeline on a scene in its folder and record how it ended; returns the outcome as plain values."""
+    """Run the pipeline on a scene in its folder and record how it ended.
+
+    Returns the outcome as plain values, and the ``seconds`` that it took.
+    """
+    began = time.monotonic()
+    outcome = _settled(job, work)
+    return {**outcome.as_dict(), "seconds": round(time.monotonic() - began, 3)}
+
+
+def _settled(job: Job, work: Work) -> Outcome:
     try:
         check_place(work)
     except ResourceError as problem:
-        return failure_of(problem, job, work.output).as_dict()
+        return failure_of(problem, job, work.output)
     with ONE, scene_locked(busy_path(work.output), job.name):
         records = Records(work.output)
         before = records.settled(job, work.key, work.limits)
         if before and before.done:  # by a worker whose scheduler was lost
-            return before.as_dict()
+            return before
         load_stages()
         # waiting for a GPU is not of the scene's time
         with gpu_of(work) as device, watched(work.limits, words_path(work.output, job)):
             outcome = _tried(job, work, device)
             settle(records, job, work, outcome)
         _give_back()
-        return outcome.as_dict()
+        return outcome
 
 
 def settle(records: Records, job: Job, work: Work, outcome: Outcome, *, read: bool = True) -> None:

@@ -85,9 +85,6 @@ class LineDisplay:
         self.counts = Counts(total, before)
         self.reporter.say(f"{total} scenes, {before} of them settled before")
 
-    def started(self, job: "Job") -> None:
-        """Nothing: the line comes at the scene's end."""
-
     def heard(self, told: dict[str, str]) -> None:
         """Warnings, and every stage of the training; of scenes where much is asked for."""
         if "warning" in told:
@@ -121,6 +118,7 @@ class LiveDisplay(LineDisplay):
     def __init__(self, reporter: TerminalReporter) -> None:
         super().__init__(reporter)
         self.running: dict[str, _Row] = {}
+        self.over: set[str] = set()  # what is heard of a scene may come after its end
         self.live: Live | None = None
 
     def begin(self, total: int, before: int) -> None:
@@ -129,20 +127,18 @@ class LiveDisplay(LineDisplay):
         self.running.clear()
         self._open()
 
-    def started(self, job: "Job") -> None:
-        """A row more."""
-        self.running[job.name] = _Row(time.monotonic())
-
     def heard(self, told: dict[str, str]) -> None:
         """What is done now beside the scene's name; called in a thread of Dask's."""
-        row = self.running.get(told["scene"])
-        if row is None or "warning" in told:
+        name = told["scene"]
+        if name == TRAINING or "warning" in told:
             super().heard(told)
-        else:
-            row.message = told["message"]
+        elif name not in self.over:
+            self.running.setdefault(name, _Row(time.monotonic())).message = told["message"]
 
     def ended(self, job: "Job", outcome: "Outcome", seconds: float, again: bool) -> None:
         """A row less, a line more."""
+        if not again:
+            self.over.add(job.name)
         self.running.pop(job.name, None)
         super().ended(job, outcome, seconds, again)
 
@@ -180,10 +176,6 @@ class EventDisplay:
         """How many scenes there are."""
         self.counts = Counts(total, before)
         self.reporter.event("batch", scenes=total, before=before)
-
-    def started(self, job: "Job") -> None:
-        """A worker took the scene."""
-        self.reporter.event("started", name=job.name, place=job.place)
 
     def heard(self, told: dict[str, str]) -> None:
         """What its worker does, or warns of."""

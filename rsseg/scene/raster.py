@@ -1,5 +1,6 @@
 """Rasters on disk: opening them with clear errors, comparing their grids, and the one writer of GeoTIFF and COG."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -210,6 +211,11 @@ def _predictor(asked: int | None, dtype: str) -> int:
     return 3 if kind.kind == "f" else 2 if kind.itemsize > 1 else 1
 
 
+def gdal_threads() -> str:
+    """On how many threads GDAL packs and unpacks: all cores, unless its own variable says otherwise."""
+    return os.environ.get("GDAL_NUM_THREADS") or "ALL_CPUS"
+
+
 def creation_options(compress: Compression, predictor: int, level: int | None, blocksize: int) -> dict[str, Any]:
     """GDAL's creation options of a plain tiled GeoTIFF, as rasterio's keywords."""
     options: dict[str, Any] = {
@@ -218,7 +224,7 @@ def creation_options(compress: Compression, predictor: int, level: int | None, b
         "blockysize": blocksize,
         "interleave": "band",
         "bigtiff": "IF_SAFER",
-        "num_threads": "ALL_CPUS",
+        "num_threads": gdal_threads(),
     }
     if compress != "none":
         options |= {"compress": compress.upper(), "predictor": predictor}
@@ -240,7 +246,7 @@ def write_cog(
     ``predictor`` suits measured values and harms labels. Memory is GDAL's block cache.
     """
     # num_threads alone leaves the unpacking of the source, and a part of the overviews, to one core
-    cores = rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20, GDAL_NUM_THREADS="ALL_CPUS")
+    cores = rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES >> 20, GDAL_NUM_THREADS=gdal_threads())
     with gdal_errors(f"write {target}", RssegError), cores:
         rasterio.shutil.copy(
             source,
@@ -251,7 +257,7 @@ def write_cog(
             **({"level": LEVELS[compress]} if compress in LEVELS else {}),
             overview_resampling=overview_resampling,
             blocksize=BLOCK,
-            num_threads="ALL_CPUS",
+            num_threads=gdal_threads(),
             bigtiff="IF_SAFER",
         )
     check_whole(target)
