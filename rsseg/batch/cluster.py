@@ -26,6 +26,7 @@ SETTINGS = {
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.worker-saturation": 1.0,  # a scene that waits must not die with another's worker
     "distributed.worker.daemon": False,
+    "distributed.worker.profile.enabled": False,  # it stops the scene's thread a hundred times a second to look at it
     "distributed.admin.system-monitor.gil.enabled": False,
 }
 
@@ -177,7 +178,7 @@ class Cluster:
             worker_dashboard_address="127.0.0.1:0",
             host="127.0.0.1",
             security=Security.temporary(),  # other users of the machine must not reach the workers
-            # Dask's own threshold gives memory back at every turn, which costs a third of a small scene's time
+            # Dask's own threshold gives memory back at every turn, which takes time
             env={**dict.fromkeys(names, threads), "MALLOC_TRIM_THRESHOLD_": str(TRIM)},
             preload=["rsseg.batch.preload"],
         )
