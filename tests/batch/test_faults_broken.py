@@ -105,7 +105,7 @@ def _limited(batch: Prepared, seconds: float | None) -> Prepared:
 
 
 def _raising(problem: Exception):  # type: ignore[no-untyped-def]
-    def raising(job: Job, work: object) -> None:
+    def raising(*_: object) -> None:
         raise problem
 
     return raising

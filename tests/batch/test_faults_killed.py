@@ -54,6 +54,7 @@ def same(batch: Run, undisturbed: Mapping[str, bytes], done: int = 4, failed: in
     assert len(settled(batch.output)) == done + failed
 
 
+@pytest.mark.slow
 def test_a_killed_batch_is_finished_by_the_same_command(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
