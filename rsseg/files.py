@@ -135,6 +135,15 @@ def file_word(text: str) -> str:
     return re.sub(r"[^\w.-]+", "-", text).encode()[:80].decode(errors="ignore")
 
 
+def stamp_of(path: Path) -> list[int] | None:
+    """A file's size in bytes and time of change in nanoseconds; None if it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
 def digest(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:

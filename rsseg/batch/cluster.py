@@ -1,7 +1,6 @@
 """The workers of a batch: a local cluster that it starts itself, or one that is there."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +12,7 @@ import psutil
 
 from rsseg.batch.worker import TOPIC
 from rsseg.errors import ResourceError, UsageError
-from rsseg.pipeline.stages.doctor_machine import memory_limit, quota
+from rsseg.pipeline.stages.doctor_machine import allowed_cores, memory_limit, quota
 
 TRIM = 1 << 28
 """Free bytes that a worker keeps while it works on a scene; after it, all are given back."""
@@ -68,7 +67,7 @@ def choose_crew(
 
 def usable_cores() -> int:
     """Cores that this process may use, also by its container."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = allowed_cores()
     return max(1, min(allowed, int(quota() or allowed)))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsseg.errors import RssegError
-from rsseg.files import write_text
+from rsseg.files import stamp_of, write_text
 from rsseg.label.legend_file import legend_path
 from rsseg.pipeline.cache import FOLDER
 from rsseg.pipeline.stages.relabel import relabel
@@ -46,14 +46,14 @@ def map_in_common(job: MapJob) -> str:
     """Write one map, its sidecars, legend and picture, and then its stamp; returns what went wrong, or nothing."""
     try:
         labels, legend = job.output / job.labels, legend_path(job.target)
-        before = _stamp(labels)
+        before = stamp_of(labels)
         write_text(legend, job.legend, overwrite=True)
         relabel(labels, legend, job.target, overwrite=True)
         if _picture(job).is_file():
             picture_labels(job.target, job.target.with_suffix(".png"), overwrite=True)
     except (RssegError, OSError) as problem:
         return str(problem)
-    outputs = {path.name: _stamp(path) for path in map_files(job.target) if path.exists()}
+    outputs = {path.name: stamp_of(path) for path in map_files(job.target) if path.exists()}
     content = {"key": job.key, "labels": before, "outputs": outputs}
     write_text(_stamp_path(job), json.dumps(content, sort_keys=True) + "\n", overwrite=True)
     return ""
@@ -63,11 +63,11 @@ def is_finished(job: MapJob) -> bool:
     """Whether the map is there, of the present clusters and legend, and whole."""
     known = read_json(_stamp_path(job))
     outputs = known.get("outputs")
-    if known.get("key") != job.key or known.get("labels") != _stamp(job.output / job.labels):
+    if known.get("key") != job.key or known.get("labels") != stamp_of(job.output / job.labels):
         return False
     if not isinstance(outputs, dict) or job.target.name not in outputs:
         return False
-    return all(_stamp(job.target.with_name(name)) == stamp for name, stamp in outputs.items())
+    return all(stamp_of(job.target.with_name(name)) == stamp for name, stamp in outputs.items())
 
 
 def map_files(target: Path) -> list[Path]:
@@ -82,11 +82,3 @@ def _picture(job: MapJob) -> Path:
 
 def _stamp_path(job: MapJob) -> Path:
     return job.output / FOLDER / "common" / job.name / f"{job.model}.json"
-
-
-def _stamp(path: Path) -> list[int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]

@@ -16,7 +16,7 @@ from typing import Any
 from rsseg.batch.names import Job
 from rsseg.batch.outcome import Outcome
 from rsseg.batch.products import product_files
-from rsseg.files import digest, write_text
+from rsseg.files import digest, stamp_of, write_text
 from rsseg.pipeline.cache import FOLDER
 from rsseg.publish.run_files import read_json
 
@@ -54,7 +54,7 @@ class Records:
             outcome = Outcome.of_dict(record["outcome"])
             if outcome.passing or (outcome.kind in ("time", "memory") and limits.above(record["limits"])):
                 return None
-            whole = all(_stamp(self.output / name) == stamp for name, stamp in record["outputs"].items())
+            whole = all(stamp_of(self.output / name) == stamp for name, stamp in record["outputs"].items())
             return outcome if whole and self._same_inputs(job, record) else None
         except (OSError, KeyError, TypeError, ValueError, AttributeError):
             return None
@@ -67,7 +67,7 @@ class Records:
             "key": key,
             "inputs": stamps_of(job.path),
             "content": dict(digests),
-            "outputs": {name.relative_to(self.output).as_posix(): _stamp(name) for name in names},
+            "outputs": {name.relative_to(self.output).as_posix(): stamp_of(name) for name in names},
             "limits": vars(limits),
             "outcome": outcome.as_dict(),
         }
@@ -93,7 +93,7 @@ class Records:
 
 def stamps_of(path: Path) -> Stamps:
     """Size and time of every file of a product, by its name; empty if it is gone."""
-    found = {_name(path, file): _stamp(file) for file in product_files(path)}
+    found = {_name(path, file): stamp_of(file) for file in product_files(path)}
     return {name: stamp for name, stamp in found.items() if stamp}
 
 
@@ -112,14 +112,6 @@ def work_key(*parts: Any) -> str:
 
 def _name(path: Path, file: Path) -> str:
     return file.relative_to(path).as_posix() if file != path and file.is_relative_to(path) else file.name
-
-
-def _stamp(path: Path) -> list[int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _files(folder: Path) -> list[Path]:

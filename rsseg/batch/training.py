@@ -40,7 +40,8 @@ def spread(jobs: Sequence[Job], wanted: int) -> list[Job]:
     """All jobs in the order in which they are asked to be in the sample: evenly spread over the archive first."""
     count = min(wanted, len(jobs))
     first = [int((index + 0.5) * len(jobs) / count) for index in range(count)]
-    others = [index for index in range(len(jobs)) if index not in set(first)]
+    asked = set(first)
+    others = [index for index in range(len(jobs)) if index not in asked]
     return [jobs[index] for index in (*first, *others)]
 
 

@@ -42,11 +42,7 @@ SHOWN = 20
 @options.bands
 @options.scale
 @options.aoi
-@click.option("--classes", type=click.IntRange(2, 255), help="Classes of every map.")
-@click.option("--patch", type=click.IntRange(1), help="Side of a patch, of every model of patches.")
-@click.option("--stride", type=click.IntRange(1), help="Step between patches, likewise.")
-@click.option("--epochs", type=click.IntRange(1), help="Epochs, likewise.")
-@click.option("--seed", type=int, help="Start of every random choice, of every model.")
+@options.model_overrides
 @click.option("--workers", type=click.IntRange(1), help="Scenes at a time (default: what cores and memory allow).")
 @click.option("--memory", type=options.Memory(), default="4G", show_default=True, help="Memory of each worker.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of each worker (default: the cores shared out).")

@@ -147,6 +147,21 @@ batch = click.option("--batch", type=click.IntRange(1), help="Patches in a batch
 memory = click.option("--memory", type=Memory(), default="4G", show_default=True, help="Memory to stay within.")
 
 
+def model_overrides(function: Command) -> Command:
+    """Add the options that replace settings of every model of a pipeline."""
+    for option in reversed(
+        (
+            click.option("--classes", type=click.IntRange(2, 255), help="Classes of every map."),
+            click.option("--patch", type=click.IntRange(1), help="Side of a patch, of every model of patches."),
+            click.option("--stride", type=click.IntRange(1), help="Step between patches, likewise."),
+            click.option("--epochs", type=click.IntRange(1), help="Epochs, likewise."),
+            click.option("--seed", type=int, help="Start of every random choice, of every model."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
 def common(function: Command) -> Command:
     """Add -v, -q, --log-json and --debug, and hand the command a ``reporter`` made from them."""
     from functools import wraps

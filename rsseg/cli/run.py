@@ -26,11 +26,7 @@ from rsseg.cli.dry_run import no_estimate, plan_lines
 @options.bands
 @options.scale
 @options.aoi
-@click.option("--classes", type=click.IntRange(2, 255), help="Classes of every map.")
-@click.option("--patch", type=click.IntRange(1), help="Side of a patch, of every model of patches.")
-@click.option("--stride", type=click.IntRange(1), help="Step between patches, likewise.")
-@click.option("--epochs", type=click.IntRange(1), help="Epochs, likewise.")
-@click.option("--seed", type=int, help="Start of every random choice, of every model.")
+@options.model_overrides
 @click.option("--batch", type=click.IntRange(1), help="Patches in a batch of labelling.")
 @options.device
 @options.threads

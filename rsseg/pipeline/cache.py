@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from rsseg.files import digest, write_text
+from rsseg.files import digest, stamp_of, write_text
+from rsseg.publish.run_files import read_json
 
 FOLDER = ".rsseg"
 
@@ -37,16 +38,16 @@ class Cache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / FOLDER
-        self._digests: dict[str, list[Any]] = self._read(self.folder / "digests.json")
+        self._digests: dict[str, list[Any]] = read_json(self.folder / "digests.json")
         self._kept = True
 
     def finished(self, node: Node) -> bool:
         """Whether the node's outputs are there, whole, and of the present inputs and configuration."""
-        manifest = self._read(self._manifest(node))
+        manifest = read_json(self._manifest(node))
         if not manifest or not all(path.exists() for path in node.inputs):
             return False
         recorded = manifest.get("outputs", {})
-        whole = all(recorded.get(self._place(path)) == self._stamp(path) for path in node.outputs)
+        whole = all(recorded.get(self._place(path)) == stamp_of(path) for path in node.outputs)
         return whole and manifest.get("key") == self.key(node)
 
     def record(self, node: Node, key: str) -> None:
@@ -54,7 +55,7 @@ class Cache:
 
         ``key`` was taken before the node ran: an input that changes meanwhile makes it stale, not finished.
         """
-        outputs = {self._place(path): self._stamp(path) for path in node.outputs}
+        outputs = {self._place(path): stamp_of(path) for path in node.outputs}
         text = json.dumps({"key": key, "outputs": outputs}, indent=1, sort_keys=True)
         write_text(self._manifest(node), text, overwrite=True)
         self.keep()
@@ -70,7 +71,7 @@ class Cache:
         if path.is_dir():
             names = [f"{file.relative_to(path)}={self.digest(file)}" for file in files_below(path)]
             return hashlib.sha256("\n".join(names).encode()).hexdigest()
-        stamp = self._stamp(path)
+        stamp = stamp_of(path)
         known = self._digests.get(str(path.resolve()))
         if known is None or known[:2] != stamp:
             known = [*(stamp or []), digest(path)]
@@ -81,7 +82,7 @@ class Cache:
     def known(self) -> dict[Path, str]:
         """The digests of files that have not changed since they were read."""
         paths = {Path(name): entry for name, entry in self._digests.items()}
-        return {path: str(entry[2]) for path, entry in paths.items() if entry[:2] == self._stamp(path)}
+        return {path: str(entry[2]) for path, entry in paths.items() if entry[:2] == stamp_of(path)}
 
     def key(self, node: Node) -> str:
         """What the node's outputs depend on, as one hash."""
@@ -95,23 +96,6 @@ class Cache:
     def _place(self, path: Path) -> str:
         """Where an output lies in the run's folder, which may be named differently or moved between two runs."""
         return os.path.relpath(path, self.folder.parent)
-
-    @staticmethod
-    def _stamp(path: Path) -> list[int] | None:
-        try:
-            status = path.stat()
-        except OSError:
-            return None
-        return [status.st_size, status.st_mtime_ns]
-
-    @staticmethod
-    def _read(path: Path) -> dict[str, Any]:
-        """A JSON file's object; an absent or damaged one counts as nothing finished."""
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -29,8 +29,7 @@ def python() -> Iterator[Check]:
 
 def cores(root: Path = ROOT) -> Iterator[Check]:
     """Cores that this process may run on, and how much of them its control group grants."""
-    total = os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
+    total, allowed = os.cpu_count() or 1, allowed_cores()
     granted = quota(root)
     found = f"{allowed} of {total} usable"
     if granted is not None and granted < allowed:
@@ -39,6 +38,11 @@ def cores(root: Path = ROOT) -> Iterator[Check]:
         yield Check("cores", f"{found}, {granted:g} granted", "warning", problem, f"use --threads {threads}")
     else:
         yield Check("cores", found)
+
+
+def allowed_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def quota(root: Path = ROOT) -> float | None:
